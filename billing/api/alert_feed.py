@@ -1,0 +1,159 @@
+"""The alerts of `billing-alerts` in memory: read from the start of the topic, followed for ever, bounded.
+
+Of several copies of an alert the first in its partition stands. The order is (the highest timestamp seen so far in
+the partition, partition, offset): the same in every process, and ascending within a partition whatever timestamps
+do. A position in it is a vector, the next offset of each partition, so a reader who comes back misses nothing that
+arrived meanwhile in another partition.
+"""
+
+import base64
+import bisect
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Rank(NamedTuple):
+    """Where an alert stands in the order."""
+
+    time_ms: int
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as it was published."""
+
+    rank: Rank
+    id: str
+    customer: str
+    body: bytes
+    """JSON, as in `GET /v1/alerts`."""
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    alerts: Sequence[Alert]
+    next: str | None
+
+
+class CursorInvalid(ValueError):
+    """The cursor was not made here."""
+
+
+class CursorLost(Exception):
+    """Alerts after the cursor are no longer kept."""
+
+
+class AlertFeed:
+    """Bounded: beyond `kept_max` the oldest alerts leave."""
+
+    def __init__(self, *, kept_max: int) -> None:
+        self._kept_max = kept_max
+        self._alerts: list[Alert] = []
+        self._ids: set[str] = set()
+        self._positions: dict[int, int] = {}
+        self._times_ms: dict[int, int] = {}
+        self._forgotten: dict[int, int] = {}
+
+    def add(self, partition: int, offset: int, timestamp_ms: int, value: bytes | None) -> Alert | None:
+        """Takes one record of the topic; None if it is a copy or no alert."""
+        if offset < self._positions.get(partition, 0):
+            return None
+        self._positions[partition] = offset + 1
+        time_ms = self._times_ms[partition] = max(timestamp_ms, self._times_ms.get(partition, 0))
+        alert = _parse(Rank(time_ms, partition, offset), value)
+        if alert is None or alert.id in self._ids:
+            return None
+        bisect.insort(self._alerts, alert, key=lambda kept: kept.rank)
+        self._ids.add(alert.id)
+        if len(self._alerts) > self._kept_max:
+            self._forget(max(1, self._kept_max // 10))
+        return alert
+
+    def _forget(self, count: int) -> None:
+        for alert in self._alerts[:count]:
+            self._ids.discard(alert.id)
+            self._forgotten[alert.rank.partition] = alert.rank.offset + 1
+        del self._alerts[:count]
+
+    def position(self) -> str:
+        """The cursor behind everything that was read so far."""
+        return _encode({"v": {str(partition): offset for partition, offset in sorted(self._positions.items())}})
+
+    def newest(self, count: int) -> Sequence[Alert]:
+        return self._alerts[: -count - 1 : -1]
+
+    def after(self, cursor: str | None, *, customer: str | None = None, limit: int) -> Page:
+        """Oldest first.
+
+        Raises:
+            CursorInvalid: the cursor is none of ours.
+            CursorLost: alerts after it were forgotten already.
+        """
+        vector = self._vector(cursor)
+        if cursor and any(vector.get(partition, 0) < offset for partition, offset in self._forgotten.items()):
+            raise CursorLost
+        page: list[Alert] = []
+        for alert in self._alerts:
+            if alert.rank.offset < vector.get(alert.rank.partition, 0):
+                continue
+            if customer is None or alert.customer == customer:
+                if len(page) == limit:
+                    return Page(page, _encode({"v": {str(number): offset for number, offset in vector.items()}}))
+                page.append(alert)
+            vector[alert.rank.partition] = alert.rank.offset + 1
+        return Page(page, None)
+
+    def before(self, cursor: str | None, *, customer: str | None = None, limit: int) -> Page:
+        """Newest first. Raises CursorInvalid."""
+        end = len(self._alerts)
+        if cursor:
+            try:
+                rank = Rank(*map(int, _decode(cursor)["r"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise CursorInvalid(cursor) from error
+            end = bisect.bisect_left(self._alerts, rank, key=lambda kept: kept.rank)
+        page: list[Alert] = []
+        for alert in self._backwards(end):
+            if customer is None or alert.customer == customer:
+                if len(page) == limit:
+                    return Page(page, _encode({"r": list(page[-1].rank)}))
+                page.append(alert)
+        return Page(page, None)
+
+    def _backwards(self, end: int) -> Iterator[Alert]:
+        for index in range(end - 1, -1, -1):
+            yield self._alerts[index]
+
+    def _vector(self, cursor: str | None) -> dict[int, int]:
+        if not cursor:
+            return {}
+        try:
+            return {int(partition): int(offset) for partition, offset in _decode(cursor)["v"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CursorInvalid(cursor) from error
+
+
+def _parse(rank: Rank, value: bytes | None) -> Alert | None:
+    try:
+        content = orjson.loads(value or b"")
+        return Alert(rank, str(content["id"]), str(content["customer"]), value or b"", content)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _encode(position: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> Any:
+    try:
+        return orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
+        raise CursorInvalid(cursor) from error

@@ -1,0 +1,160 @@
+"""`POST /v1/events`: the door. All or nothing, and 202 only when the broker has acknowledged all of it.
+
+A request is cut into the raw bytes of its events; each is decoded and checked once, and goes into the log as it came
+(with the arrival as its `time` where it has none).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, post
+
+from billing.api.problems import Problem
+from billing.domain.json_text import JsonProblem, check_depth
+from billing.domain.problems import InvalidEvent
+from billing.domain.timestamps import time_text
+from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, decode, moment_us
+from engine.errors import Unanswered
+from engine.event import Message
+from engine.ports import Clock, Sender
+
+CONTENT_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
+RETRY_AFTER_S = 1
+PROBLEMS_MAX = 10_000
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may hold, how many may be under way, and how long one waits for the broker."""
+
+    events_max: int
+    requests_max: int
+    horizon_d: int
+    timeout_s: float = 10.0
+
+
+class Door:
+    """Checks events and sends them. `check_meters` raises InvalidEvent where a meter cannot read an event."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        topic: str,
+        limits: Limits,
+        clock: Clock,
+        *,
+        check_meters: Callable[[UsageEvent, int], None],
+        waits_for: Callable[[], str | None],
+    ) -> None:
+        self._sender = sender
+        self._topic = topic
+        self._limits = limits
+        self._clock = clock
+        self._check_meters = check_meters
+        self._waits_for = waits_for
+        self._under_way = 0
+        self.accepted = 0
+
+    async def take(self, body: bytes) -> int:
+        """The number of events that are in the log now.
+
+        Raises:
+            Problem: 413, 422, 429 or 503; then nothing may be taken for granted but that sending again is safe.
+        """
+        if self._under_way >= self._limits.requests_max:
+            text = f"{self._under_way} requests are under way, BILLING_REQUESTS_MAX allows no more"
+            raise Problem(429, text, retry_after_s=RETRY_AFTER_S)
+        if reason := self._waits_for():
+            raise Problem(503, f"not ready: waiting for {reason}", retry_after_s=RETRY_AFTER_S)
+        self._under_way += 1
+        try:
+            messages = self._check(split_events(body))
+            async with asyncio.timeout(self._limits.timeout_s):
+                await self._sender.send(messages)
+        except (Unanswered, TimeoutError) as error:
+            text = "Kafka has not acknowledged the events; send them again, which is always safe"
+            raise Problem(503, text, retry_after_s=RETRY_AFTER_S) from error
+        finally:
+            self._under_way -= 1
+        self.accepted += len(messages)
+        return len(messages)
+
+    def _check(self, events: Sequence[bytes]) -> list[Message]:
+        if len(events) > self._limits.events_max:
+            raise Problem(413, f"{len(events)} events in one request; at most {self._limits.events_max} are taken")
+        arrival_ms = self._clock.now_ms()
+        messages = []
+        errors: list[dict[str, Any]] = []
+        for index, raw in enumerate(events):
+            try:
+                messages.append(self._admit(raw, arrival_ms))
+            except InvalidEvent as error:
+                errors += [
+                    {"index": index, "field": problem.field, "problem": problem.message} for problem in error.problems
+                ]
+        if errors:
+            count = len({error["index"] for error in errors})
+            text = f"{count} of {len(events)} events cannot be counted; nothing was written"
+            raise Problem(422, text, errors=errors[:PROBLEMS_MAX])
+        return messages
+
+    def _admit(self, raw: bytes, arrival_ms: int) -> Message:
+        event = decode(raw)
+        problems = []
+        for check in (
+            lambda: moment_us(event, arrival_ms, horizon_d=self._limits.horizon_d, grace_s=DOOR_GRACE_S),
+            lambda: self._check_meters(event, arrival_ms),
+        ):
+            try:
+                check()
+            except InvalidEvent as error:
+                problems += error.problems
+        if problems:
+            raise InvalidEvent(problems)
+        return Message(self._topic, event.subject.encode(), _stamp(raw, event, arrival_ms))
+
+
+def split_events(body: bytes) -> Sequence[bytes]:
+    """The raw bytes of each event of a request: one object, or an array of them.
+
+    Raises:
+        Problem: 422, the body is no JSON at all.
+    """
+    try:
+        check_depth(body)
+        return [bytes(raw) for raw in _split(body)] if body.lstrip()[:1] == b"[" else [body.strip()]
+    except (JsonProblem, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = {"index": None, "field": "", "problem": str(error)}
+        raise Problem(422, f"the body is not JSON: {error}", errors=[problem]) from error
+
+
+def _stamp(raw: bytes, event: UsageEvent, arrival_ms: int) -> bytes:
+    """The event with its arrival as `time` where it has none; as it came where that would make it too long."""
+    if event.time is not None:
+        return raw
+    stamped = b'%s,"time":"%s"}' % (raw.rstrip()[:-1].rstrip(), time_text(arrival_ms * 1000).encode())
+    return stamped if len(stamped) <= EVENT_BYTES_MAX and b'"time"' not in raw else raw
+
+
+def ingest_route(door: Door, *, bytes_max: int) -> Any:
+    """The route handler."""
+
+    @post("/v1/events", status_code=202, request_max_body_size=bytes_max, media_type="application/json")
+    async def take_events(request: Request[Any, Any, Any]) -> Response[dict[str, int]]:
+        """Takes one CloudEvent or an array of them, all or nothing.
+
+        202 once the broker has acknowledged all of them; 422 lists every problem by index and field and nothing was
+        written. Sending the same events again is always safe: an event's identity is (source, id) of its subject.
+        """
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type not in CONTENT_TYPES:
+            raise Problem(415, f"content type {content_type or 'missing'}: send one of {', '.join(sorted(CONTENT_TYPES))}")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Problem(415, "compressed requests are not taken")
+        return Response({"accepted": await door.take(await request.body())}, status_code=202)
+
+    return take_events

@@ -1,0 +1,124 @@
+"""The command line. Each command imports what it needs when it runs, so that `billing price` is quick.
+
+Exit codes: 0 done, 1 it did not work out (or differs), 2 the input or the settings are wrong, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+if TYPE_CHECKING:
+    from billing.config import BillingConfig
+
+Config = Annotated[Path | None, Parameter(name="--config", help="a TOML file with settings; the environment wins")]
+
+app = App(name="billing", help="Usage-based billing, counted exactly once.", version="0.1.0")
+catalog_app = App(name="catalog", help="What meters count, and what it costs.")
+app.command(catalog_app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: turns what went wrong into words and an exit code."""
+    try:
+        answer = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        raise SystemExit(2) from None  # cyclopts has said what is wrong
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        problems = _problems(error)
+        if problems is None:
+            raise
+        for problem in problems:
+            _say(f"billing: {problem}")
+        raise SystemExit(2) from None
+    raise SystemExit(answer if isinstance(answer, int) else 0)
+
+
+def _problems(error: Exception) -> Sequence[str] | None:
+    """What to tell about an error that the user can mend; None if it is a fault of ours."""
+    from engine import ConfigError
+
+    if isinstance(error, ConfigError):
+        return error.problems
+    if isinstance(error, OSError) and error.filename is not None:
+        return [f"{error.filename}: {error.strerror}"]
+    return None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _load(config: Path | None, *needs: str, **given: Any) -> "BillingConfig":
+    from billing.config import load_config
+
+    return load_config(os.environ, config, needs=needs, **given)
+
+
+@app.command
+def worker(*, name: str | None = None, config: Config = None) -> int:
+    """Counts: from Kafka to Redis, until SIGTERM.
+
+    Parameters
+    ----------
+    name:
+        What /v1/pipeline calls this worker; by default host name and process id.
+    """
+    from billing.worker import run_worker
+    from billing.service import run_service
+
+    settings = _load(config, "kafka", "redis")
+    return run_service(lambda stop: run_worker(settings, stop=stop, name=name, say=_say))
+
+
+@app.command
+def api(*, host: str | None = None, port: int | None = None, config: Config = None) -> int:
+    """HTTP: takes events, answers queries, streams, serves the page."""
+    from billing.api.server import run_api
+    from billing.service import run_service
+
+    given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
+    settings = _load(config, "kafka", "redis", **given)
+    return run_service(lambda stop: run_api(settings, stop=stop, say=_say))
+
+
+@app.command
+def send(file: str, /, *, url: str | None = None, config: Config = None) -> int:
+    """Sends newline-delimited CloudEvents through the API; loses none.
+
+    Parameters
+    ----------
+    file:
+        A file, or - for standard input.
+    url:
+        Where the API is; by default the configured host and port.
+    """
+    from billing.send import SendFailed, send_file
+
+    settings = _load(config)
+    address = url or f"http://{settings.api_host}:{settings.api_port}"
+    try:
+        if file == "-":
+            sent = send_file(sys.stdin.buffer, address, _say)
+        else:
+            with Path(file).open("rb") as stream:
+                sent = send_file(stream, address, _say)
+    except SendFailed as error:
+        _say(f"billing: {error}")
+        return 1
+    _say(f"{sent.accepted:,} accepted, {sent.refused:,} refused, {sent.repeats:,} batches sent again")
+    return 1 if sent.refused else 0
+
+
+@app.command
+def status(*, url: str | None = None, config: Config = None) -> int:
+    """What the pipeline is doing, partition by partition."""
+    from billing.status_table import show_status
+
+    settings = _load(config)
+    return show_status(url or f"http://{settings.api_host}:{settings.api_port}", _say)

@@ -1,0 +1,84 @@
+// Alerts: what fired, when, how fast, and what it does.
+
+import { Component } from "./vendor/preact.mjs";
+import { UNKNOWN, ago, count, dayTime, clock, duration, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
+import { newestAlerts } from "./store.js";
+import { Chip, Choice, Icon, Id, Panel, Time, customerHref, html } from "./parts.js";
+
+export const alertsPath = (query) => {
+  const path = new URLSearchParams({ order: "-time" });
+  if (query.get("customer")) path.set("customer", query.get("customer"));
+  return `/v1/alerts?${path}`;
+};
+
+/** Reached its limit, or a threshold below it. */
+export function toneOfAlert(alert) {
+  const percent = /^(\d+)/.exec(alert.rule ?? "")?.[1];
+  const share = alert.limit != null ? percentOfLimit(alert.threshold, alert.limit) : alert.rule?.endsWith("%") ? Number(percent) : 0;
+  return share >= 100 ? "bad" : share >= 80 ? "warning" : "info";
+}
+
+const effect = (alert) => (toneOfAlert(alert) === "bad" ? (alert.closes === false ? "alert only" : "closes access") : "alert only");
+
+/** The short list beside other views. */
+export function AlertList({ alerts, now, named = true }) {
+  if (!alerts.length) return html`<p class="nothing">No alert yet. One appears here when a threshold of the catalog is reached.</p>`;
+  return html`<ol class="alert-list">${alerts.map((alert) => html`<li key=${alert.id}>
+    <span class="mark ${toneOfAlert(alert)}"><${Icon} name=${toneOfAlert(alert)} /></span>
+    <span class="what">${named && html`<${Id} id=${alert.customer} href=${customerHref(alert.customer)} most=${22} />`}
+      <span class="rule">${thresholdText(alert)} · ${effect(alert)}</span></span>
+    <span class="when muted"><${Time} at=${alert.time}>${ago(alert.time, now)}<//></span></li>`)}</ol>`;
+}
+
+/** New alerts appear on top, or as "3 new" when the reader has scrolled. */
+export class Alerts extends Component {
+  state = { shownAt: null };
+  render({ state, query, now, actions }, { shownAt }) {
+    const path = alertsPath(query);
+    const entry = state.answers[path];
+    const live = query.get("customer") ? state.alerts.filter((a) => a.customer === query.get("customer")) : state.alerts;
+    const wanted = newestAlerts(entry, live).filter((alert) => matchesLevel(alert, query.get("level") ?? "all"));
+    const held = scrollY > 200 && shownAt !== null ? wanted.filter((a) => Date.parse(a.time) > shownAt) : [];
+    if (!held.length && wanted.length) this.state.shownAt = Date.parse(wanted[0].time);
+    return html`<h1>Alerts</h1><p class="sub">Newest first. Times are in your zone, ${ownZone()}.</p>
+      <${Panel} id="alerts" title="Fired this period" entry=${entry} rows=${10} retry=${() => actions.load(path)} side=${html`<${Filters} query=${query} />`}>
+        ${held.length > 0 && html`<button class="new-alerts" onClick=${() => { this.setState({ shownAt: Infinity }); scrollTo({ top: 0 }); }}>${count(held.length)} new</button>`}
+        <${AlertTable} alerts=${wanted.filter((a) => !held.includes(a))} now=${now} query=${query} />
+      <//>`;
+  }
+}
+
+const LEVELS = [["all", "All"], ["warning", "80 % or more"], ["bad", "Limit reached"]];
+const matchesLevel = (alert, level) => level === "all" || toneOfAlert(alert) === level || (level === "warning" && toneOfAlert(alert) === "bad");
+
+const address = (query, name, value) => {
+  const next = new URLSearchParams(query);
+  if (value) next.set(name, value);
+  else next.delete(name);
+  return `/alerts${next.size ? `?${next}` : ""}`;
+};
+
+function Filters({ query }) {
+  return html`<span class="side">
+    ${query.get("customer") && html`<span class="applied">Only <${Id} id=${query.get("customer")} /> <a href=${address(query, "customer", null)}>Clear</a></span>`}
+    <${Choice} label="Threshold" options=${LEVELS} value=${query.get("level") ?? "all"} href=${(level) => address(query, "level", level === "all" ? null : level)} /></span>`;
+}
+
+function AlertTable({ alerts, now, query }) {
+  if (!alerts.length) return html`<p class="nothing">No alert ${query.size ? "matches. " : "yet. One appears here when a threshold of the catalog is reached."}${query.size > 0 && html`<a href="/alerts">Show all</a>`}</p>`;
+  const several = new Set(alerts.map((a) => a.currency)).size > 1;
+  const reaction = alerts.some((a) => a.latency_s != null);
+  return html`<table class="cards alerts-table"><thead><tr>
+      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th>Does</th>
+      ${reaction && html`<th class="number">Reaction</th>`}</tr></thead>
+    <tbody>${alerts.map((alert) => html`<tr key=${alert.id}>
+      <td class="when"><${Time} at=${alert.time}>${dayTime(alert.time)}:${clock(alert.time).slice(-2)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
+      <td class="name"><${Id} id=${alert.customer} href=${customerHref(alert.customer)} /></td>
+      <td class="threshold">${thresholdText(alert)}</td>
+      <td class="number spend">${money(alert.spend, alert.currency, { code: several })}</td>
+      <td class="effect"><${Chip} tone=${toneOfAlert(alert)}>${effect(alert)}<//></td>
+      ${reaction && html`<td class="number reaction">${alert.latency_s == null ? UNKNOWN : duration(Number(alert.latency_s))}</td>`}
+    </tr>`)}</tbody></table>`;
+}
+
+const recent = (alert, now) => (now - Date.parse(alert.time) < 3_570_000 ? ago(alert.time, now) : "");

@@ -1,0 +1,267 @@
+// The page as a whole: addresses, requests, the stream, and one render per animation frame.
+
+import { render } from "./vendor/preact.mjs";
+import { thresholdText } from "./format.js";
+import { answered, connected, cut, folded, initial, keepAnswers, paused, unlisted } from "./store.js";
+import { Stream, ask } from "./stream.js";
+import { html } from "./parts.js";
+import { Head, READY, Strips, isStale, nextTheme } from "./frame.js";
+import { Alerts, alertsPath } from "./alerts.js";
+import { Customer, customerNeeds, paths } from "./customer.js";
+import { HISTORY, PIPELINE, Pipeline, pipelineNeeds } from "./pipeline.js";
+import { OVERVIEW, Spend, spendNeeds } from "./spend.js";
+
+const ROWS = 50;
+const ROWS_MOST = 500;
+const HIDDEN_MS = 30_000;
+const SPEAK_MS = 5000;
+const TICK_MS = 500;
+
+let state = initial(Date.now());
+let route = routeOf(location);
+let rows = ROWS;
+let theme = localStorage.getItem("theme") ?? "system";
+let lastCustomer = sessionStorage.getItem("customer");
+let frame = null;
+const asked = new Map();
+
+// ── Address ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function routeOf({ pathname, search }) {
+  const query = new URLSearchParams(search);
+  const customer = /^\/customers\/(.+)$/.exec(pathname);
+  if (customer) return { view: "customer", id: decodeURIComponent(customer[1]), query };
+  const view = { "/": "spend", "/alerts": "alerts", "/pipeline": "pipeline" }[pathname] ?? "lost";
+  return { view, query };
+}
+
+function needs() {
+  const { view, id, query } = route;
+  if (view === "spend") return spendNeeds(query, rows);
+  if (view === "customer") return customerNeeds(id, query, state);
+  if (view === "alerts") return [alertsPath(query)];
+  return view === "pipeline" ? pipelineNeeds() : [];
+}
+
+function streamPath() {
+  const path = new URLSearchParams({ topics: "totals,alerts,pipeline", top: rows });
+  if (route.view === "customer") path.set("customer", route.id);
+  if (route.view === "spend" && route.query.get("state")) path.set("state", route.query.get("state"));
+  return `/v1/stream?${path}`;
+}
+
+/** Opens what the address says; the view's heading takes the focus unless the same view only changed its filters. */
+function opened(moved) {
+  const before = route;
+  route = routeOf(location);
+  const same = before.view === route.view && before.id === route.id;
+  if (!same) rows = ROWS;
+  if (route.view === "customer") sessionStorage.setItem("customer", (lastCustomer = route.id));
+  const lists = Object.keys(state.answers).filter((path) => path === READY || path === OVERVIEW || path.startsWith("/v1/customers?"));
+  state = keepAnswers(state, [...needs(), ...lists]);
+  if (!same) state = { ...state, rows: {} };
+  loadAll();
+  if (!document.hidden) stream.open(streamPath());
+  draw();
+  if (moved && !same) focusHeading();
+}
+
+function focusHeading() {
+  scrollTo(0, 0);
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    const heading = document.querySelector("main h1, main h2");
+    heading?.setAttribute("tabindex", "-1");
+    heading?.focus({ preventScroll: true });
+  }));
+}
+
+// ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function load(path) {
+  if (asked.has(path)) return;
+  asked.set(path, Date.now());
+  const sent = Date.now();
+  const answer = await ask(path);
+  asked.delete(path);
+  set((now) => answered(now, path, answer, sent));
+  if (needs().some((needed) => !(needed in state.answers))) loadMissing();
+}
+
+const loadAll = () => [READY, ...needs()].forEach(load);
+const loadMissing = () => needs().filter((path) => !(path in state.answers)).forEach(load);
+
+/** Seconds after which an answer is asked for again while frames arrive; null: never. */
+function refresh_s(path, entry) {
+  if (entry.status === "failed") return 5;
+  if (entry.status === "missing") return path.endsWith("/spend") ? 10 : null;
+  if (path === READY) return 10;
+  if (path === OVERVIEW) return 5;
+  if (path === HISTORY) return null;
+  if (path === PIPELINE) return state.pipeline ? 30 : 3;
+  if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) || quiet(entry) ? 2 : 10;
+  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return state.rows[route.id]?.at > entry.at ? 1 : 15;
+  return path.startsWith("/v1/alerts") ? 30 : 10;
+}
+
+const quiet = (entry) => entry.value.data.every((row) => row.last_event == null);
+
+function refresh(now) {
+  if (state.paused || document.hidden || state.connection.kind === "cut") return;
+  for (const path of [READY, ...needs()]) {
+    const entry = state.answers[path];
+    const seconds = entry && refresh_s(path, entry);
+    if (seconds != null && now - entry.at >= seconds * 1000) load(path);
+  }
+  loadMissing();
+}
+
+// ── Stream ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const stream = new Stream({
+  onOpen() {
+    const healed = state.connection.kind === "cut";
+    set((now) => connected(now, Date.now()));
+    if (healed) {
+      say("Connected again.");
+      loadAll();
+    }
+  },
+  onEvent(name, data) {
+    const known = state.alerts.length;
+    set((now) => folded(now, name, data, Date.now()));
+    if (name === "alert" && state.alerts.length > known) say(`${data.customer}: ${thresholdText(data)}.`);
+    if (state.stale.all) {
+      state = { ...state, stale: {} };
+      loadAll();
+    }
+  },
+  onCut(retryAt) {
+    if (state.connection.kind !== "cut") say("Connection lost. Figures stay as they were.");
+    set((now) => cut(now, Date.now(), retryAt));
+  },
+});
+
+let hiding = null;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) {
+    hiding = setTimeout(() => stream.close(), HIDDEN_MS);
+  } else if (stream.path === null) {
+    loadAll();
+    stream.open(streamPath());
+  }
+});
+
+// ── Actions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const actions = {
+  load,
+  go(href) {
+    history.pushState(null, "", href);
+    opened(true);
+  },
+  more() {
+    rows = Math.min(ROWS_MOST, rows + ROWS);
+    load(needs().find((path) => path.startsWith("/v1/customers?")));
+    stream.open(streamPath());
+  },
+  find(text) {
+    const field = document.getElementById("find");
+    field.value = text;
+    field.focus();
+  },
+  async search(text) {
+    const answer = await ask(paths(text).spend);
+    actions.go(answer.status === "missing" ? `/?${new URLSearchParams({ q: text })}` : `/customers/${encodeURIComponent(text)}`);
+  },
+  togglePause() {
+    const resumes = Boolean(state.paused);
+    set((now) => paused(now, !resumes, Date.now()));
+    if (resumes) loadAll();
+  },
+  retry: () => stream.retry(),
+  nextTheme() {
+    theme = nextTheme(theme);
+    localStorage.setItem("theme", theme);
+    paint();
+    draw();
+  },
+};
+
+function paint() {
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  dispatchEvent(new Event("themechange"));
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (link.origin !== location.origin || link.hash || link.download || routeOf(link).view === "lost") return;
+  event.preventDefault();
+  actions.go(link.pathname + link.search);
+});
+addEventListener("popstate", () => opened(true));
+
+// ── Speech ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const waiting = [];
+let spokenAt = 0;
+
+function say(text) {
+  waiting.push(text);
+}
+
+/** New alerts and changes of the connection, batched, at most every 5 s. */
+function speak(now) {
+  if (!waiting.length || now - spokenAt < SPEAK_MS) return;
+  spokenAt = now;
+  const words = waiting.splice(0);
+  const text = words.length > 3 ? `${words.length} new alerts and changes. ${words.at(-1)}` : words.join(" ");
+  document.getElementById("status").textContent = text;
+}
+
+// ── Drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function set(change) {
+  state = change(state);
+  draw();
+}
+
+function draw() {
+  frame ??= requestAnimationFrame(() => {
+    frame = null;
+    render(html`<${Page} />`, document.getElementById("page"));
+  });
+}
+
+const TITLES = { spend: "Spend", alerts: "Alerts", pipeline: "Pipeline", lost: "Not found" };
+const VIEWS = { spend: Spend, customer: Customer, alerts: Alerts, pipeline: Pipeline };
+
+function nearest() {
+  for (const [path, entry] of Object.entries(state.answers)) {
+    if (path.startsWith("/v1/customers?") && entry.value?.data.length) return entry.value.data[0].customer;
+  }
+  return null;
+}
+
+function Page() {
+  const now = Date.now();
+  document.title = `${TITLES[route.view] ?? route.id} · keylane`;
+  const id = lastCustomer ?? nearest();
+  const View = VIEWS[route.view];
+  return html`<${Head} route=${route} state=${state} now=${now} actions=${actions} theme=${theme} customer=${id && `/customers/${encodeURIComponent(id)}`} />
+    <${Strips} state=${state} now=${now} actions=${actions} />
+    <main id="content" class="wide ${isStale(state, now) ? "stale" : ""}" tabindex="-1">
+      ${View ? html`<${View} key=${route.view + (route.id ?? "")} state=${state} query=${route.query} id=${route.id} rows=${rows} now=${now} actions=${actions} />` : html`<h1>Not found</h1><p><a href="/">To the start</a></p>`}
+    </main>`;
+}
+
+paint();
+opened(false);
+setInterval(() => {
+  const now = Date.now();
+  refresh(now);
+  speak(now);
+  if (!document.hidden) draw();
+}, TICK_MS);

@@ -1,0 +1,220 @@
+// Customer: how much, for what, when does it stop, is access open?
+
+import { Component } from "./vendor/preact.mjs";
+import { UNKNOWN, ago, day, dayTime, groupText, money, month, ownZone, percentOfLimit, period, quantity } from "./format.js";
+import { newestAlerts } from "./store.js";
+import { AlertList } from "./alerts.js";
+import { Chart, atDayTime } from "./chart.js";
+import { Bar, Chip, Choice, Empty, GhostValue, Ghost, Icon, Id, Panel, Time, html } from "./parts.js";
+
+const SERIES_MOST = 4;
+
+const base = (id) => `/v1/customers/${encodeURIComponent(id)}`;
+export const paths = (id) => ({
+  spend: `${base(id)}/spend`,
+  access: `${base(id)}/access`,
+  events: `${base(id)}/events?limit=20`,
+  alerts: `/v1/alerts?${new URLSearchParams({ customer: id, order: "-time" })}`,
+  series: (window) => `${base(id)}/spend/series?window=${window}`,
+  usage: (meter, window) => `${base(id)}/usage?${new URLSearchParams({ meter, window })}`,
+});
+
+/** What the view shows in its chart comes from the address: show=day|hour|total or meter=<name>. */
+export function chartPath(id, query, state) {
+  const show = query.get("show") ?? "day";
+  const window = show === "hour" ? "hour" : "day";
+  const meter = query.get("meter");
+  const missing = state.answers[paths(id).series(window)]?.status === "missing";
+  const first = state.answers[paths(id).spend]?.value?.lines?.[0]?.meter;
+  if (meter) return paths(id).usage(meter, window);
+  return missing && first ? paths(id).usage(first, window) : paths(id).series(window);
+}
+
+export function customerNeeds(id, query, state) {
+  const { spend, access, events, alerts } = paths(id);
+  return [spend, access, chartPath(id, query, state), alerts, events];
+}
+
+export function Customer({ id, state, query, now, actions }) {
+  const p = paths(id);
+  const spend = state.answers[p.spend];
+  if (spend?.status === "missing") return html`<${Unknown} id=${id} actions=${actions} />`;
+  const zone = spend?.value?.time_zone;
+  return html`<h1 class="id"><${Id} id=${id} most=${48} /></h1>
+    <${Head} spend=${spend} access=${state.answers[p.access]} zone=${zone} retry=${() => actions.load(p.spend)} />
+    <div class="beside">
+      <div class="stack">
+        <${SpendChart} id=${id} state=${state} query=${query} spend=${spend?.value} zone=${zone} actions=${actions} />
+        <${Lines} entry=${spend} zone=${zone} retry=${() => actions.load(p.spend)} />
+        <${Events} entry=${state.answers[p.events]} now=${now} zone=${zone} retry=${() => actions.load(p.events)} />
+      </div>
+      <${Panel} id="own-alerts" title="Alerts" entry=${state.answers[p.alerts]} rows=${4} className="alerts-beside" retry=${() => actions.load(p.alerts)}>
+        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} named=${false} />
+      <//>
+    </div>`;
+}
+
+function Unknown({ id, actions }) {
+  return html`<${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
+    <p><button onClick=${() => actions.find(id)}><${Icon} name="search" />Search again</button> <a href="/">All customers</a></p><//>`;
+}
+
+function Head({ spend, access, zone, retry }) {
+  if (spend?.status === "failed" && !spend.value) return html`<${Panel} id="spend-head" title="Spend" entry=${spend} retry=${retry} />`;
+  const value = spend?.value;
+  if (!value) return html`<section class="panel hero" aria-busy="true"><${Ghost} rows=${4} /></section>`;
+  const open = access?.value;
+  const { total, limit, currency } = value;
+  const percent = percentOfLimit(total, limit);
+  const marks = thresholdMarks(value);
+  return html`<section class="panel hero" aria-label="Spend and access">
+    <div class="hero-figures">
+      <div><p class="label">Spend, ${period(value.period, zone)}</p>
+        <p class="figure"><span class="amount">${money(total, currency)}</span>
+          <span class="of">${limit == null ? "no limit" : html`of ${money(limit, currency)}`}</span></p></div>
+      <${Door} access=${open} failed=${access?.status === "failed"} />
+    </div>
+    ${limit != null && html`<div class="hero-bar"><${Bar} spend=${total} limit=${limit} marks=${marks} large />
+      <span class="number">${percent} %</span></div>`}
+    <dl class="facts">
+      ${limit != null && html`<div><dt>Remaining</dt><dd>${open ? money(open.remaining, currency) : html`<${GhostValue} />`}</dd></div>`}
+      <div><dt>${limit != null ? "Resets" : "Period ends"}</dt><dd>${dayTime(open?.resets_at ?? value.period.end, zone)} ${zone ?? ownZone()}</dd></div>
+      ${value.credits_applied != null && html`<div><dt>Credits applied</dt><dd>${money(value.credits_applied, currency)}</dd></div>`}
+      ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
+      ${value.plan && html`<div><dt>Plan</dt><dd>${value.plan}</dd></div>`}
+    </dl>
+    ${limit != null && html`<p class="muted line">${open?.closes === false ? "The limit alerts only; access stays open." : "The limit closes access as soon as it is reached."}${zone ? "" : ` Times are in your zone, ${ownZone()}.`}</p>`}
+  </section>`;
+}
+
+const thresholdMarks = ({ thresholds, limit }) => (thresholds ?? []).map((t) => Number(t) / Number(limit)).filter((mark) => mark > 0 && mark < 1);
+
+function Door({ access, failed }) {
+  if (failed && !access) return html`<${Chip} tone="warning">Access unknown<//>`;
+  if (!access) return html`<${GhostValue} />`;
+  if (access.allowed) return html`<${Chip} tone="good">Open<//>`;
+  return html`<${Chip} tone="bad">Closed: ${reasonText(access.reason)}<//>`;
+}
+
+const reasonText = (reason) => ({ limit_reached: "limit reached" })[reason] ?? (reason ?? "").replaceAll("_", " ");
+
+function Lines({ entry, zone, retry }) {
+  const value = entry?.value;
+  const several = value?.lines.some((line) => Object.keys(line.group).length);
+  const text = value?.lines.some((line) => line.rate_text);
+  return html`<${Panel} id="lines" title="What it is made of" entry=${entry} retry=${retry} side=${value && html`<span class="muted">${month(value.period.start, zone)}</span>`}>
+    ${value?.lines.length === 0 ? html`<p class="nothing">No line yet: nothing that a rate prices was used in this period.</p>` : value && html`
+    <table class="cards lines"><thead><tr><th>Rate</th>${several && html`<th>Group</th>`}<th class="number">Quantity</th>${text && html`<th>Price</th>`}<th class="number">Amount</th></tr></thead>
+      <tbody>${value.lines.map((line) => {
+        const size = quantity(line.quantity);
+        return html`<tr key=${line.rate}><td class="name">${line.rate}</td>${several && html`<td class="group muted">${groupText(line.group)}</td>`}
+          <td class="number quantity"><span title=${size.exact}>${size.text}</span> <span class="unit muted">${line.meter}</span></td>
+          ${text && html`<td class="price muted">${line.rate_text ?? UNKNOWN}</td>`}
+          <td class="number spend">${money(line.amount, value.currency)}</td></tr>`;
+      })}</tbody>
+      <tfoot><tr><th scope="row">Total</th>${several && html`<td class="filler"></td>`}<td class="filler"></td>${text && html`<td class="filler"></td>`}<td class="number spend">${money(value.total, value.currency)}</td></tr></tfoot>
+    </table>`}
+    ${value?.unpriced?.length > 0 && html`<p class="unpriced"><${Icon} name="info" /><span>Metered and not priced: ${value.unpriced.map((u) => `${u.meter} ${groupText(u.group)} (${quantity(u.quantity ?? u.value).text})`).join(", ")}</span></p>`}
+  <//>`;
+}
+
+const OUTCOMES = { counted: ["good", "good"], duplicate: ["plain", "copy"], rejected: ["bad", "bad"], unmetered: ["plain", "info"], pending: ["warning", "wait"] };
+
+function Events({ entry, now, zone, retry }) {
+  const rows = entry?.value?.data ?? [];
+  return html`<${Panel} id="events" title="Recent events" entry=${entry} rows=${5} retry=${retry}>
+    ${rows.length === 0 ? html`<p class="nothing">No event of this customer in reach.</p>` : html`
+    <table class="cards events"><thead><tr><th>Time</th><th>Event</th><th>Outcome</th><th>Meters</th></tr></thead>
+      <tbody>${rows.map((event, i) => html`<tr key=${event.event_id ?? event.id ?? i}>
+        <td class="when"><${Time} at=${event.time}>${ago(event.time, now, zone)}<//></td>
+        <td class="name"><${Id} id=${event.event_id ?? event.id ?? UNKNOWN} most=${24} /> <span class="muted">${event.type ?? ""}</span></td>
+        <td class="outcome"><${Chip} tone=${OUTCOMES[event.outcome]?.[0] ?? "plain"} icon=${OUTCOMES[event.outcome]?.[1] ?? "info"}>${event.outcome}<//></td>
+        <td class="meters muted">${meterText(event.meters)}</td></tr>`)}</tbody></table>`}
+  <//>`;
+}
+
+function meterText(meters) {
+  const list = Array.isArray(meters) ? meters : Object.entries(meters ?? {}).map(([meter, value]) => ({ meter, value }));
+  return list.map((m) => (typeof m === "string" ? m : `${m.meter}${m.value == null ? "" : ` ${quantity(String(m.value)).text}`}`)).join(", ") || UNKNOWN;
+}
+
+// ── Chart ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class SpendChart extends Component {
+  shouldComponentUpdate(next) {
+    return ["id", "query", "spend", "zone"].some((name) => next[name] !== this.props[name]) || this.entry(next) !== this.shown;
+  }
+  entry({ id, query, state }) {
+    return state.answers[chartPath(id, query, state)];
+  }
+  render({ id, state, query, spend, zone, actions }) {
+    const path = chartPath(id, query, state);
+    const entry = (this.shown = state.answers[path]);
+    const usage = path.includes("/usage?");
+    const meter = usage ? new URLSearchParams(path.split("?")[1]).get("meter") : null;
+    const show = query.get("show") ?? "day";
+    const go = (changes) => actions.go(address(id, query, changes));
+    const meters = [...new Set((spend?.lines ?? []).map((line) => line.meter))];
+    const spendMissing = ["day", "hour"].some((w) => state.answers[paths(id).series(w)]?.status === "missing");
+    const side = html`<span class="side"><select aria-label="Show in the chart" value=${meter ?? ""} onChange=${(e) => go({ meter: e.target.value || null })}>
+        ${!spendMissing && html`<option value="">Spend</option>`}${meters.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select>
+      <${Choice} label="Window" value=${show} options=${[["day", "Day"], ["hour", "Hour"], ["total", "Cumulative"]]} onChange=${(name) => go({ show: name === "day" ? null : name })} /></span>`;
+    const drawn = entry?.value ? shape(entry.value, { usage, show, zone, spend, meter, currency: spend?.currency ?? entry.value.currency }) : null;
+    return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${5} retry=${() => actions.load(path)} side=${side} className="chart-panel">
+      ${drawn && html`<${Chart} ...${drawn} zone=${zone} />`}
+    <//>`;
+  }
+}
+
+const address = (id, query, changes) => {
+  const next = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) value === null ? next.delete(name) : next.set(name, value);
+  return `/customers/${encodeURIComponent(id)}${next.size ? `?${next}` : ""}`;
+};
+
+/** Rows of an answer as points: one a window, one value a line; the smallest lines beyond four are "other". */
+function shape(value, { usage, show, zone, spend, meter, currency }) {
+  const nameOf = (row) => (usage ? groupText(row.group) === "all" ? meter : groupText(row.group) : row.rate);
+  const amountOf = (row) => Number(usage ? row.value : row.amount);
+  const sizes = new Map();
+  for (const row of value.data) sizes.set(nameOf(row), (sizes.get(nameOf(row)) ?? 0) + amountOf(row));
+  const ranked = [...sizes].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+  const names = ranked.length > SERIES_MOST + 1 ? [...ranked.slice(0, SERIES_MOST), "other"] : ranked;
+  const windows = new Map();
+  for (const row of value.data) {
+    const at = Date.parse(row.start);
+    if (!windows.has(at)) windows.set(at, { at, end: Date.parse(row.end), values: names.map(() => 0) });
+    const slot = names.indexOf(nameOf(row));
+    windows.get(at).values[slot < 0 ? names.length - 1 : slot] += amountOf(row);
+  }
+  let points = [...windows.values()].sort((a, b) => a.at - b.at);
+  const now = Date.parse(value.as_of ?? new Date().toISOString());
+  points.forEach((point) => { point.soFar = point.end > now; });
+  const format = usage ? (v) => quantity(decimal(v)).text : (v) => money(decimal(v), currency);
+  if (show === "total") points = accumulated(points);
+  const word = show === "hour" ? "hour" : "day";
+  const hours = show === "hour" ? points.slice(-48) : points;
+  return {
+    points: hours, series: show === "total" ? [{ name: usage ? meter : "Spend so far" }] : names.map((name) => ({ name })), kind: show === "total" ? "lines" : "bars", format,
+    label: atDayTime(zone), ticks: show === "hour" ? dayTime : day,
+    ceiling: show === "total" && !usage && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
+    sentence: sentence(hours, { usage, show, word, meter, zone, format }),
+  };
+}
+
+const decimal = (value) => (Math.abs(value) < 1e-12 ? "0" : Number(value.toPrecision(15)).toLocaleString("en-US", { useGrouping: false, maximumFractionDigits: 12 }));
+
+function accumulated(points) {
+  let sum = 0;
+  return points.map((point) => ({ ...point, values: [(sum += point.values.reduce((a, b) => a + b, 0))] }));
+}
+
+function sentence(points, { usage, show, word, meter, zone, format }) {
+  const what = usage ? meter : "Spend";
+  if (!points.length) return `${what} per ${word}`;
+  const range = `${day(points[0].at, zone)} to ${day(points.at(-1).at, zone)}`;
+  const sums = points.map((point) => point.values.reduce((a, b) => a + b, 0));
+  if (show === "total") return `${what}, cumulative, ${range}: ${format(sums.at(-1))} so far`;
+  const most = sums.indexOf(Math.max(...sums));
+  return `${what} per ${word}, ${range}, highest ${format(sums[most])} on ${show === "hour" ? dayTime(points[most].at, zone) : day(points[most].at, zone)}`;
+}

@@ -1,0 +1,138 @@
+// Pipeline: does it keep up, what holds it back, what was rejected?
+
+import { Component } from "./vendor/preact.mjs";
+import { UNKNOWN, age, ago, clock, count, duration, ownZone, rate } from "./format.js";
+import { health, totalLag, trend } from "./store.js";
+import { Chart } from "./chart.js";
+import { Chip, Command, Empty, GhostValue, Icon, Id, Panel, Tile, Time, customerHref, html } from "./parts.js";
+import { OVERVIEW } from "./spend.js";
+
+export const PIPELINE = "/v1/pipeline";
+export const HISTORY = "/v1/pipeline/history?seconds=300";
+export const DEAD = "/v1/dead-letters?limit=50";
+export const pipelineNeeds = () => [PIPELINE, OVERVIEW, HISTORY, DEAD];
+
+export function Pipeline({ state, now, actions }) {
+  const entry = state.answers[PIPELINE];
+  const value = state.pipeline ?? entry?.value;
+  const counters = value?.counters ?? state.answers[OVERVIEW]?.value?.events;
+  return html`<h1>Pipeline</h1><p class="sub">All workers. Times are in your zone, ${ownZone()}.</p>
+    <${Tiles} value=${value} state=${state} now=${now} />
+    <${Charts} samples=${state.samples} history=${state.answers[HISTORY]} />
+    <${Panel} id="partitions" title="Partitions, worst first" entry=${value ? { status: entry?.status === "failed" ? "failed" : "ready", error: entry?.error, value } : entry} rows=${8} retry=${() => actions.load(PIPELINE)}>
+      ${value && html`<${Partitions} value=${value} samples=${state.samples} now=${now} />`}
+    <//>
+    ${counters && html`<${Balance} counters=${counters} partitions=${value?.partitions} />`}
+    <${Rejected} entry=${state.answers[DEAD]} now=${now} retry=${() => actions.load(DEAD)} />`;
+}
+
+function Tiles({ value, state, now }) {
+  const show = (known) => (known === undefined || known === null ? (value ? UNKNOWN : html`<${GhostValue} />`) : known);
+  const lag = totalLag(value);
+  const seconds = value?.lag_s ?? worst(value?.partitions, "lag_s");
+  const latency = value?.latency_s;
+  const lanes = value?.lanes;
+  return html`<dl class="tiles pipeline-tiles" aria-label="Now">
+    <${Tile} lead label="Behind by" tone=${seconds > 10 ? "warning" : ""} note=${lag === null ? "events behind unknown" : `${count(lag)} events behind`}>${seconds != null ? age(Number(seconds)) : show(lag === null ? null : `${count(lag)} events`)}<//>
+    <${Tile} label="Events" note="counted per second">${show(value && rate(value.events_per_s))}<//>
+    <${Tile} label="Freshness" note="age of the data">${show(value && age(state.pipeline ? health(state, now).age_s ?? value.freshness_s : value.freshness_s))}<//>
+    ${(latency || !value) && html`<${Tile} label="Event to total" note=${latency ? `p99 ${duration(latency.p99)}` : "p50"}>${show(latency && duration(latency.p50))}<//>`}
+    ${(lanes || !value) && html`<${Tile} label="Lanes running" note=${lanes ? `of ${count(lanes.limit)} · ${count(lanes.ready)} ready` : "of allowed"}>${show(lanes && count(lanes.running))}<//>`}
+    <${Tile} label="Workers" note=${value?.durability ? `durability: ${value.durability}` : ""} tone=${value && workersOf(value) === 0 ? "bad" : ""}>${show(value && count(workersOf(value)))}<//>
+  </dl>`;
+}
+
+const workersOf = (value) => (Array.isArray(value.workers) ? value.workers.length : value.workers);
+const worst = (partitions, name) => (partitions ?? []).reduce((most, p) => (p[name] != null && (most === null || Number(p[name]) > most) ? Number(p[name]) : most), null);
+
+/** The last five minutes: from the server where it keeps them, and from what the stream said since. */
+class Charts extends Component {
+  shouldComponentUpdate(next) {
+    return next.samples !== this.props.samples || next.history !== this.props.history;
+  }
+  render({ samples, history }) {
+    const known = (history?.value?.data ?? []).map((row) => ({ at: Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
+    const start = samples[0]?.at ?? Infinity;
+    const all = [...known.filter((row) => row.at < start), ...samples].filter((row) => row.at > (samples.at(-1)?.at ?? Date.now()) - 300_000);
+    const label = (point) => clock(point.at);
+    const incoming = all.some((row) => row.in_per_s != null);
+    const series = incoming ? [{ name: "counted" }, { name: "in" }] : [{ name: "counted" }];
+    const flow = all.map((row) => ({ at: row.at, values: incoming ? [row.per_s ?? null, row.in_per_s ?? null] : [row.per_s ?? null] }));
+    const lag = all.map((row) => ({ at: row.at, values: [row.lag ?? null] }));
+    const last = all.at(-1);
+    return html`<div class="pair">
+      <${Panel} id="flow" title="Events per second" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${flow} series=${series} kind="lines" format=${rate} label=${label} span_s=${300}
+        sentence=${last ? `Last 5 minutes, now ${rate(last.per_s)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
+      <${Panel} id="lag" title="Events behind" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${lag} series=${[{ name: "behind" }]} kind="lines" format=${count} label=${label} span_s=${300}
+        sentence=${last ? `Last 5 minutes, now ${last.lag == null ? "unknown" : count(last.lag)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
+    </div>`;
+  }
+}
+
+const STATES = { running: ["good", "good"], paused: ["warning", "pause"], recovering: ["warning", "wait"], draining: ["warning", "wait"], unassigned: ["bad", "bad"] };
+
+function stateOf(partition) {
+  const word = partition.state ?? (partition.worker ? "owned" : "unassigned");
+  const [tone, icon] = STATES[word] ?? ["plain", "info"];
+  return html`<${Chip} tone=${tone} icon=${icon}>${word}<//>`;
+}
+
+/** Worst first: unknown and unassigned, then held back, then by lag. */
+function worstFirst(a, b) {
+  const weight = (p) => (p.lag == null || !p.worker ? 2 : p.held_back_by ? 1 : 0);
+  return weight(b) - weight(a) || (b.lag ?? 0) - (a.lag ?? 0) || a.partition - b.partition;
+}
+
+class Partitions extends Component {
+  state = { inside: false };
+  order = [];
+  orderedAt = 0;
+  enter = () => this.setState({ inside: true });
+  leave = (event) => event.currentTarget.contains(event.relatedTarget) || this.setState({ inside: false });
+  render({ value, samples, now }, { inside }) {
+    const known = new Map(value.partitions.map((p) => [`${p.topic}/${p.partition}`, p]));
+    if (this.order.length !== known.size || (!inside && performance.now() - this.orderedAt > 2000)) {
+      this.order = [...known].sort(([, a], [, b]) => worstFirst(a, b)).map(([name]) => name);
+      this.orderedAt = performance.now();
+    }
+    return html`<table class="cards partitions" onPointerEnter=${this.enter} onPointerLeave=${this.leave} onFocusIn=${this.enter} onFocusOut=${this.leave}>
+      <thead><tr><th>Partition</th><th>State</th><th class="worker">Worker</th><th class="number">Behind</th><th>Trend</th><th class="number">In flight</th><th class="number ends">Counted to / end</th><th class="held">Held back by</th></tr></thead>
+      <tbody>${this.order.filter((name) => known.has(name)).map((name) => html`<${Partition} key=${name} partition=${known.get(name)} trend=${trend(samples, name, now)} />`)}</tbody></table>
+      ${inside && html`<p class="foot muted"><${Icon} name="pause" />Order paused while you are in the table</p>`}`;
+  }
+}
+
+function Partition({ partition: p, trend: moves }) {
+  const held = p.held_back_by;
+  return html`<tr>
+    <td class="name">${p.topic} ${p.partition}</td><td class="state">${stateOf(p)}</td>
+    <td class="worker muted">${p.worker ? html`<${Id} id=${p.worker} most=${18} />` : UNKNOWN}</td>
+    <td class="number lag">${count(p.lag)}${p.lag_s != null && Number(p.lag_s) >= 1 ? html`<span class="muted"> · ${age(Number(p.lag_s))}</span>` : ""}</td>
+    <td class="trend muted">${moves ? `${moves.word}${moves.clears_s ? `, clears in ${duration(moves.clears_s)}` : ""}` : UNKNOWN}</td>
+    <td class="number in-flight">${count(p.in_flight)}${p.oldest_in_flight_s != null && Number(p.oldest_in_flight_s) >= 1 ? html`<span class="muted"> · ${age(Number(p.oldest_in_flight_s))}</span>` : ""}</td>
+    <td class="number ends muted">${count(p.watermark)} / ${count(p.end)}</td>
+    <td class="held">${held ? html`<span class="held-by"><${Icon} name="warning" /><span>offset ${count(held.offset)} for ${duration(held.age_s)}<br /><span class="muted">key ${held.key_hash ?? held.key ?? UNKNOWN}${held.reason ? `, ${held.reason}` : ""}${held.attempts > 1 ? `, attempt ${held.attempts}` : ""}</span></span></span>` : html`<span class="muted">nothing</span>`}</td>
+  </tr>`;
+}
+
+function Balance({ counters, partitions }) {
+  const inFlight = counters.in_flight ?? (partitions?.every((p) => p.in_flight != null) ? partitions.reduce((sum, p) => sum + p.in_flight, 0) : null);
+  const parts = [["counted", counters.counted], ["duplicates", counters.duplicates_dropped], ["unmetered", counters.unmetered], ["rejected", counters.dead_lettered, "#rejected"], ["in flight", inFlight, "#partitions"]];
+  return html`<p class="panel balance" aria-label="Balance"><b>${counters.accepted == null ? "Events" : `${count(counters.accepted)} accepted`}</b> ${counters.accepted == null ? ":" : "="}
+    ${parts.map(([word, number, href], i) => html`${i ? " + " : " "}<span key=${word} class="term">${href ? html`<a href=${href}>${count(number)} ${word}</a>` : `${count(number)} ${word}`}</span>`)}</p>`;
+}
+
+function Rejected({ entry, now, retry }) {
+  const rows = entry?.value?.data ?? [];
+  const groups = entry?.value?.groups ?? [];
+  return html`<${Panel} id="rejected" title="Rejected events" entry=${entry} rows=${4} retry=${retry}>
+    ${rows.length === 0 ? html`<p class="nothing">None. An event that cannot be counted is kept here with its reason.</p>` : html`
+    <ul class="groups">${groups.map((g) => html`<li key=${g.error}><b class="number">${count(g.count)}</b> ${g.error}</li>`)}</ul>
+    <table class="cards rejected"><thead><tr><th>Time</th><th>Customer</th><th>Error</th><th class="number">Attempts</th><th>From</th></tr></thead>
+      <tbody>${rows.map((row) => html`<tr key=${`${row.topic}/${row.partition}/${row.offset}`}>
+        <td class="when"><${Time} at=${row.time}>${ago(row.time, now)}<//></td>
+        <td class="name">${row.customer ? html`<${Id} id=${row.customer} href=${customerHref(row.customer)} />` : html`<span class="muted">${UNKNOWN} unknown</span>`}</td>
+        <td class="error">${row.error}</td><td class="number attempts">${count(row.attempts)}</td>
+        <td class="from muted">${row.topic} ${row.partition} @ ${count(row.offset)}</td></tr>`)}</tbody></table>`}
+  <//>`;
+}

@@ -1,0 +1,161 @@
+// Spend: who spends, who is near a limit, what fired, is it right?
+
+import { Component } from "./vendor/preact.mjs";
+import { UNKNOWN, age, ago, count, money, rate } from "./format.js";
+import { arranged, health, matches, merged, newestAlerts, standing } from "./store.js";
+import { AlertList } from "./alerts.js";
+import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Panel, Row, Share, Tile, customerHref, html } from "./parts.js";
+
+const FILTERS = [["all", "All"], ["near", "Near limit"], ["at", "At limit"], ["none", "No limit"], ["unpriced", "Not priced"]];
+const ORDERS = ["-limit_share", "-spend", "customer"];
+const REORDER_MS = 2000;
+export const OVERVIEW = "/v1/overview";
+export const NEWEST_ALERTS = "/v1/alerts?order=-time";
+
+export function spendPath(query, rows = 50) {
+  const order = ORDERS.includes(query.get("order")) ? query.get("order") : "-limit_share";
+  const path = new URLSearchParams({ order, limit: rows });
+  for (const name of ["state", "q", "currency"]) if (query.get(name)) path.set(name, query.get(name));
+  return `/v1/customers?${path}`;
+}
+
+export const spendNeeds = (query, rows) => [OVERVIEW, spendPath(query, rows), NEWEST_ALERTS];
+
+const withQuery = (query, name, value) => {
+  const next = new URLSearchParams(query);
+  if (value === null) next.delete(name);
+  else next.set(name, value);
+  return `/${next.size ? `?${next}` : ""}`;
+};
+
+export function Spend({ state, query, rows, now, actions }) {
+  const overview = state.answers[OVERVIEW];
+  const list = state.answers[spendPath(query, rows)];
+  const nothing = nothingYet(overview, list, query, state);
+  return html`<h1>Spend</h1>
+    ${nothing ?? html`<${Tiles} state=${state} overview=${overview} now=${now} />
+    <div class="beside">
+      <${Customers} state=${state} list=${list} query=${query} now=${now} actions=${actions} path=${spendPath(query, rows)} />
+      <${Panel} id="newest-alerts" title="Newest alerts" entry=${state.answers[NEWEST_ALERTS]} rows=${8} className="alerts-beside"
+        retry=${() => actions.load(NEWEST_ALERTS)} side=${html`<a href="/alerts">All alerts</a>`}>
+        <${AlertList} alerts=${newestAlerts(state.answers[NEWEST_ALERTS], state.alerts).slice(0, 8)} now=${now} />
+      <//>
+    </div>`}`;
+}
+
+function nothingYet(overview, list, query, state) {
+  const known = overview?.value;
+  if (known?.catalog && !known.catalog.version) return html`<${NoCatalog} />`;
+  const unfiltered = !query.get("state") && !query.get("q") && !query.get("currency");
+  const none = list?.value && unfiltered && list.value.data.every((row) => row.last_event == null);
+  const accepted = known?.events ? known.events.accepted > 0 : false;
+  return none && !accepted && Object.keys(state.rows).length === 0 ? html`<${NoEvents} row=${list.value.data[0]} />` : null;
+}
+
+function NoCatalog() {
+  return html`<${Empty} title="No catalog yet"><p>A catalog names meters, plans, rates and customers. Check one, register it, then send events:</p>
+    <${Command} text=${"billing check catalog.toml\nbilling catalog apply catalog.toml\nbilling send events.ndjson"} /><//>`;
+}
+
+function NoEvents({ row }) {
+  const event = { specversion: "1.0", id: "first-1", source: "curl", type: "llm.tokens", subject: row?.customer ?? "acme", data: { tokens: 4821, model: "m-large", region: "eu" } };
+  const text = `curl -i ${location.origin}/v1/events \\\n  -H 'content-type: application/cloudevents+json' \\\n  -d '${JSON.stringify(event).replaceAll("'", "'\\''")}'`;
+  return html`<${Empty} icon="wait" title="Waiting for the first event"><p>This page fills itself when one arrives. Send one:</p><${Command} text=${text} /><//>`;
+}
+
+function Tiles({ state, overview, now }) {
+  const value = overview?.value;
+  const currencies = state.currencies ?? value?.currencies;
+  const waiting = overview === undefined;
+  const total = (name) => currencies?.every((c) => c[name] != null) ? currencies.reduce((sum, c) => sum + c[name], 0) : null;
+  const show = (known) => (waiting && known == null ? html`<${GhostValue} />` : known ?? UNKNOWN);
+  const perSecond = state.pipeline?.events_per_s ?? value?.events?.per_s;
+  const audit = value?.audit;
+  const several = (currencies?.length ?? 0) > 1;
+  const at = total("at_limit");
+  const near = total("near_limit");
+  return html`<dl class="tiles" aria-label="Now">
+    <${Tile} lead label="Spend this period" note=${several ? "Each currency on its own; periods in each customer's zone" : "Periods in each customer's zone"}>
+      ${currencies?.length ? currencies.map((c) => html`<span class="amount" key=${c.currency}>${money(c.spend, c.currency, { code: several })}</span>`) : show(null)}<//>
+    <${Tile} label="At limit" tone=${at ? "bad" : ""} note=${at ? html`<a href="/?state=at">Show them</a>` : "customers"}>${show(at === null ? null : count(at))}<//>
+    <${Tile} label="80 % or more" tone=${near ? "warning" : ""} note=${near ? html`<a href="/?state=near">Show them</a>` : "customers"}>${show(near === null ? null : count(near))}<//>
+    <${Tile} label="Events" note="counted per second">${show(perSecond == null ? null : rate(perSecond))}<//>
+    <${Tile} label="Freshness" note="age of the data">${show(state.freshness_s ?? value?.freshness_s) === UNKNOWN ? UNKNOWN : age(state.freshness_s === null ? value?.freshness_s : health(state, now).age_s)}<//>
+    <${Tile} label="Last audit" note=${audit ? `${ago(audit.time, now)} · ${count(audit.events)} events` : html`Run <code>billing audit</code>`} tone=${audit?.audit === "different" ? "bad" : ""}>
+      ${audit ? html`<span class="audit"><${Icon} name=${audit.audit === "equal" ? "good" : audit.audit === "different" ? "bad" : "warning"} />${audit.audit}</span>` : show(value ? "none yet" : null)}<//>
+  </dl>`;
+}
+
+/** Rows change places at most every 2 s, and never while the pointer or the focus is inside. */
+class Customers extends Component {
+  state = { inside: false };
+  order = [];
+  orderedAt = 0;
+
+  arrange(rows, order) {
+    const known = new Map(rows.map((row) => [row.customer, row]));
+    const changed = this.order.length !== rows.length || this.orderOf !== order || this.order.some((id) => !known.has(id));
+    const due = performance.now() - this.orderedAt >= REORDER_MS && !this.state.inside;
+    if (changed || due) {
+      this.order = arranged(rows, order);
+      this.orderOf = order;
+      this.orderedAt = performance.now();
+    }
+    return this.order.map((id) => known.get(id));
+  }
+
+  enter = () => this.setState({ inside: true });
+  leave = (event) => event.currentTarget.contains(event.relatedTarget) || this.setState({ inside: false });
+
+  render({ state, list, query, now, actions, path }, { inside }) {
+    const filter = query.get("state") ?? "all";
+    const order = query.get("order") ?? "-limit_share";
+    const rows = list?.value ? this.arrange(merged(list, state.rows).filter((row) => matches(row, filter)), order) : [];
+    const several = new Set(rows.map((row) => row.currency)).size > 1;
+    const filters = html`<${Choice} label="Show" options=${FILTERS} value=${filter} href=${(name) => withQuery(query, "state", name === "all" ? null : name)} />`;
+    return html`<${Panel} id="customers" title="Customers" entry=${list} rows=${12} retry=${() => actions.load(path)} side=${filters}>
+      ${query.get("q") && html`<p class="applied">Names with "${query.get("q")}" <a href=${withQuery(query, "q", null)}>Clear</a></p>`}
+      ${rows.length === 0 ? html`<${NoMatch} query=${query} />` : html`
+      <table class="cards customers" onPointerEnter=${this.enter} onPointerLeave=${this.leave} onFocusIn=${this.enter} onFocusOut=${this.leave}>
+        <thead><tr>
+          <${Sort} name="customer" by="customer" order=${order} query=${query} actions=${actions}>Customer<//>
+          <th class="plan">Plan</th>
+          <${Sort} name="spend" by="-spend" order=${order} query=${query} actions=${actions} number>Spend<//>
+          <th class="number">Limit</th>
+          <${Sort} name="share" by="-limit_share" order=${order} query=${query} actions=${actions}>Of limit<//>
+          <th>Access</th><th class="last number">Last event</th>
+        </tr></thead>
+        <tbody>${rows.map((row) => html`<${CustomerRow} key=${row.customer} row=${row} code=${several} now=${now} />`)}</tbody>
+      </table>
+      <div class="foot"><span class="muted">${inside ? html`<${Icon} name="pause" />Order paused while you are in the table` : `${count(rows.length)} shown${list.value.next ? "" : ", all of them"}`}</span>
+        ${list.value.next && html`<button class="quiet" onClick=${actions.more}>Show more</button>`}</div>`}
+    <//>`;
+  }
+}
+
+function Sort({ by, order, query, actions, number, children }) {
+  const on = order === by;
+  const direction = by.startsWith("-") ? "descending" : "ascending";
+  const sort = () => actions.go(withQuery(query, "order", by === "-limit_share" ? null : by));
+  return html`<th class=${number ? "number" : ""} aria-sort=${on ? direction : "none"}><button class="sort" onClick=${sort}>${children}${on && html`<${Icon} name="sort" />`}</button></th>`;
+}
+
+function CustomerRow({ row, code, now }) {
+  const unpriced = standing(row) === "unpriced";
+  const mark = `${row.spend} ${row.allowed}`;
+  return html`<${Row} mark=${mark}>
+    <td class="name"><${Id} id=${row.customer} href=${customerHref(row.customer)} /></td>
+    <td class="plan">${row.plan ?? html`<span class="muted">${UNKNOWN} not priced</span>`}</td>
+    <td class="number spend">${unpriced ? html`<span class="muted">${UNKNOWN}</span>` : money(row.spend, row.currency, { code })}</td>
+    <td class="number limit"><span class="of">of </span>${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
+    <td class="of-limit">${unpriced ? html`<span class="muted">${UNKNOWN} not priced</span>` : html`<${Share} row=${row} />`}</td>
+    <td class="access"><${Access} allowed=${row.allowed} /></td>
+    <td class="last number muted"><${Ago} at=${row.last_event} now=${now} /></td>
+  <//>`;
+}
+
+function NoMatch({ query }) {
+  const word = query.get("q");
+  const filter = FILTERS.find(([name]) => name === query.get("state"))?.[1];
+  return html`<p class="nothing">No customer matches ${word ? `'${word}'` : `'${filter ?? "these filters"}'`}. <a href="/">Show all</a></p>`;
+}

@@ -1,0 +1,34 @@
+"""What is wrong with something that somebody gave us: every problem at once, each with its place."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """`field` is the place (`data.tokens`, `plans[0].rates[1].rate.unit`), "" for the whole."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class Invalid(ValueError):
+    """Base class: what was given cannot be used. `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+class InvalidEvent(Invalid):
+    """A usage event that can never count: refused at the door, dead-lettered in the log."""
+
+
+class InvalidCatalog(Invalid):
+    """A catalog, or a change of one, that cannot take effect."""
+
+
+class InvalidRate(Invalid):
+    """A rate that cannot price, or not what it was asked to price."""

@@ -1,0 +1,61 @@
+"""keylane's engine: per-key lanes over Kafka partitions, and aggregates in Redis that count every event exactly once.
+
+These names are the public ones. `engine/README.md` is the theory of operation.
+"""
+
+from engine.aggregate import Aggregate, Cell, Period, Reading, Series, Value, merge
+from engine.config import EngineConfig
+from engine.errors import (
+    ConfigError,
+    EngineError,
+    StateDamaged,
+    StateError,
+    StateLost,
+    StateMismatch,
+    Unanswered,
+)
+from engine.event import Counts, Dead, Effect, Event, Message, Totals
+from engine.ports import Clock, Committed, Log, Sender, StateServer
+from engine.processor import Answers, Handler, Processor, Reacts, Waits
+from engine.runtime.engine import BOARD, Engine
+from engine.runtime.statistics import Statistics
+from engine.state.identity import digest_of, identity_of
+
+__all__ = [
+    "BOARD",
+    "Aggregate",
+    "Answers",
+    "Cell",
+    "Clock",
+    "Committed",
+    "ConfigError",
+    "Counts",
+    "Dead",
+    "Effect",
+    "Engine",
+    "EngineConfig",
+    "EngineError",
+    "Event",
+    "Handler",
+    "Log",
+    "Message",
+    "Period",
+    "Processor",
+    "Reacts",
+    "Reading",
+    "Sender",
+    "Series",
+    "StateDamaged",
+    "StateError",
+    "StateLost",
+    "StateMismatch",
+    "StateServer",
+    "Statistics",
+    "Totals",
+    "Unanswered",
+    "Value",
+    "Waits",
+    "digest_of",
+    "identity_of",
+    "merge",
+]

@@ -1,0 +1,214 @@
+"""Taking prefetched records out of an aiokafka consumer so that none can vanish.
+
+aiokafka moves a partition's position when it hands out records. Were its own waiting call cancelled, or did it meet an
+error after it had taken records of another partition, those records would be gone. So here records are taken without
+awaiting anything, one partition a call, and all waiting is done apart from that. This reads three things that have no
+public name: the fetched records by partition, the waiter for new ones, and a partition's state.
+
+A partition that nobody names keeps what was prefetched and costs the others at most one prefetch backoff (0.1 s) for
+each such chunk, so nothing is ever paused for that: a pause would throw the chunk away.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+)
+from aiokafka.protocol.fetch import FetchRequest
+
+from engine.adapters.kafka_client import ANSWER_S, answered, describe
+from engine.errors import Unanswered
+from engine.ports import OffsetOutOfRange
+
+BEYOND_END_S = 5.0
+"""A position may be past the high watermark for a moment, after a leader changed; for longer it is outside the log."""
+
+READ_UNCOMMITTED = 0
+END_WAIT_MS = 10
+"""A fetch that may not wait at all is answered with nothing by some brokers."""
+
+
+class RecordFetcher:
+    """Fetches from one started consumer, of partitions of one topic."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._turn = 0
+        self._beyond_end_since: dict[int, float] = {}
+
+    async def fetch(
+        self, partitions: Sequence[int], *, events_max: int, wait_s: float
+    ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
+        """As `Log.fetch`. Cancelling it loses nothing."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        while True:
+            taken = await self._take(partitions, events_max)
+            left_s = deadline - loop.time()
+            if taken or left_s <= 0:
+                return taken
+            await self._wait_for_records(left_s)
+
+    def position(self, partition: int) -> int:
+        """Raises LookupError where the partition is not assigned or was not sought yet."""
+        state = self._state(partition)
+        if state is None or not state.has_valid_position:
+            raise LookupError(f"partition {partition} has no position")
+        position: int = state.position
+        return position
+
+    def high_watermark(self, partition: int) -> int | None:
+        state = self._state(partition)
+        mark: int | None = None if state is None else state.highwater
+        return mark
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Raises Unanswered where the partition is not assigned now."""
+        topic_partition = TopicPartition(self._topic, partition)
+        try:
+            self._consumer.seek(topic_partition, offset)
+            self._consumer.resume(topic_partition)
+        except IllegalStateError as error:
+            raise Unanswered(f"partition {partition} is not assigned") from error
+        self._beyond_end_since.pop(partition, None)
+        self._state(partition).highwater = None  # what it says belongs to the position of before
+
+    async def beginning(self, partition: int) -> int:
+        """The first offset that the log holds. Raises Unanswered."""
+        topic_partition = TopicPartition(self._topic, partition)
+        async with answered(f"beginning of {self._topic}/{partition}"):
+            return int((await self._consumer.beginning_offsets([topic_partition]))[topic_partition])
+
+    async def end(self, partition: int) -> int:
+        """The offset after the last record, asked now: the high watermark of a fetch made for it. Raises Unanswered.
+
+        Not every broker answers the question for the end offset rightly; its fetch responses are right everywhere.
+        """
+        topic_partition = TopicPartition(self._topic, partition)
+        async with answered(f"end of {self._topic}/{partition}"):
+            near = int((await self._consumer.end_offsets([topic_partition]))[topic_partition])
+            client: Any = self._consumer._client
+            topics = [(self._topic, [(partition, near, 1)])]
+            request = FetchRequest(END_WAIT_MS, 1, 1, READ_UNCOMMITTED, topics, rack_id="")
+            response = await client.send(client.cluster.leader_for_partition(topic_partition), request)
+        for _, answers in response.topics:
+            for _, code, mark, *_ in answers:
+                if not code:
+                    return int(mark)
+        raise Unanswered(f"end of {self._topic}/{partition}: {response}")
+
+    async def _take(
+        self, partitions: Sequence[int], events_max: int
+    ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
+        """What is there now. Awaits nothing that suspends, so it happens as a whole or not at all."""
+        taken: dict[int, Sequence[ConsumerRecord[bytes, bytes]]] = {}
+        self._check_alive()
+        if self._consumer._subscription.reassignment_in_progress:
+            return taken
+        self._turn += 1
+        left = events_max
+        for index in range(len(partitions)):
+            partition = partitions[(self._turn + index) % len(partitions)]
+            topic_partition = TopicPartition(self._topic, partition)
+            try:
+                self._check_inside(partition)
+                if topic_partition not in self._consumer._fetcher._records:
+                    continue
+                records = (await self._consumer.getmany(topic_partition, max_records=left)).get(topic_partition)
+            except NoOffsetForPartitionError:
+                continue  # assigned, and not sought yet
+            except (KafkaError, OffsetOutOfRange) as error:
+                self._refetch(topic_partition)
+                if taken:
+                    return taken  # the error comes again
+                raise self._translated(error, partition) from error
+            if records:
+                taken[partition] = records
+                left -= len(records)
+                if left == 0:
+                    break
+        return taken
+
+    def _check_alive(self) -> None:
+        """Picks up what went wrong in the consumer's own tasks: the group's waits until somebody has."""
+        try:
+            self._consumer._coordinator.check_errors()
+        except KafkaError as error:
+            raise Unanswered(f"group or metadata of {self._topic}: {describe(error)}") from error
+
+    @property
+    def broken(self) -> bool:
+        """Whether a task inside the consumer has ended that should not have: it will never deliver again."""
+        coordination = getattr(self._consumer._coordinator, "_coordination_task", None)
+        return self._consumer._fetcher.error_future.done() or (coordination is not None and coordination.done())
+
+    def _check_inside(self, partition: int) -> None:
+        """Brokers may answer a fetch beyond the end with silence instead of an error."""
+        state = self._state(partition)
+        if state is None or not state.has_valid_position or state.highwater is None:
+            return
+        if state.position <= state.highwater:
+            self._beyond_end_since.pop(partition, None)
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._beyond_end_since.setdefault(partition, now_s) > BEYOND_END_S:
+            raise OffsetOutOfRange(partition, state.position)
+
+    def _refetch(self, topic_partition: TopicPartition) -> None:
+        """Forgets the prefetched records of a partition: some may have been decoded before the error came."""
+        state = self._state(topic_partition.partition)
+        if state is not None and state.has_valid_position:
+            self._consumer._fetcher.seek_to(topic_partition, state.position)
+
+    def _translated(self, error: Exception, partition: int) -> Exception:
+        if isinstance(error, OffsetOutOfRangeError):
+            return OffsetOutOfRange(partition, self.position(partition))
+        if isinstance(error, OffsetOutOfRange | RecordTooLargeError):
+            return error  # the second has moved the position past a record: nobody may go on from there
+        return Unanswered(f"fetch from {self._topic}/{partition}: {describe(error)}")
+
+    async def _wait_for_records(self, wait_s: float) -> None:
+        """Returns when anything was fetched, the consumer closes, or the time is over."""
+        waiter = self._consumer._fetcher._create_fetch_waiter()
+        try:
+            await asyncio.wait([waiter], timeout=wait_s)
+            if waiter.done():
+                waiter.result()
+        except KafkaError as error:
+            raise Unanswered(f"fetch from {self._topic}: {describe(error)}") from error
+        finally:
+            waiter.cancel()
+
+    def _state(self, partition: int) -> Any:
+        """aiokafka's state of an assigned partition, or None."""
+        subscription = self._consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return None
+        return subscription.assignment.state_value(TopicPartition(self._topic, partition))
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float = ANSWER_S) -> None:
+    """Leaves the group and closes; where the servers do not answer in time, just closes."""
+    try:
+        async with asyncio.timeout(within_s):
+            await consumer.stop()
+        return
+    except TimeoutError:
+        pass  # it waits for an answer to its join, or for its farewell: the group will notice by itself
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    if coordinator is not None and hasattr(coordinator, "_stop_heartbeat_task"):
+        await coordinator._stop_heartbeat_task()
+        await coordinator._stop_commit_offsets_refresh_task()
+    if fetcher is not None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await fetcher.close()
+    await consumer._client.close()

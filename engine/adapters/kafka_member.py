@@ -1,0 +1,176 @@
+"""One life of a group member: an aiokafka consumer, and what its coordinator says, without aiokafka's endless retries.
+
+aiokafka stamps a commit with the generation of the moment and repeats it until it is taken, perhaps in a generation in
+which the partition is another member's. A commit that falls between two generations is even stamped as nobody's, and a
+broker takes that when the group is empty. Here every commit and heartbeat is made once, and only in the generation in
+which the partitions were handed out. This reads these of aiokafka's names that are not public: the coordinator with
+its generation, its one commit, its one heartbeat, and the start of its heartbeat task.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    OffsetMetadataTooLargeError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered
+from engine.adapters.kafka_fetch import RecordFetcher, stop_consumer
+from engine.errors import Unanswered
+from engine.ports import Committed, RebalanceListener
+
+REFUSALS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+METADATA_MAX_AGE_MS = 10_000
+"""How soon added partitions are seen."""
+IDLE_FOREVER_MS = 2**31 - 1
+"""aiokafka leaves the group where nobody fetches for a while; ours may wait for Redis as long as it takes."""
+CONFIRM_RETRY_S = 0.5
+
+
+class Member(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Made by `join`; after `leave` it is of no use."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        listener: RebalanceListener,
+        *,
+        topic: str,
+        group: str,
+        session_s: float,
+        rebalance_s: float,
+        instance_id: str | None,
+        client_id: str,
+        fetch_wait_ms: int,
+        partition_fetch_bytes: int,
+    ) -> None:
+        self._topic = topic
+        self._group = group
+        self._listener: RebalanceListener | None = listener
+        self._generation: int | None = None
+        self._partitions: frozenset[int] = frozenset()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            client_id=client_id,
+            group_id=group,
+            group_instance_id=instance_id,
+            session_timeout_ms=round(session_s * 1000),
+            heartbeat_interval_ms=round(session_s * 100),
+            rebalance_timeout_ms=round(rebalance_s * 1000),
+            max_poll_interval_ms=IDLE_FOREVER_MS,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=fetch_wait_ms,
+            max_partition_fetch_bytes=partition_fetch_bytes,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        )
+        self.records = RecordFetcher(self._consumer, topic)
+
+    async def join(self) -> None:
+        """Returns when the topic is known; partitions come later, through the listener. Raises KafkaError, OSError."""
+        try:
+            await self._consumer.start()
+            await self._consumer._client._wait_on_metadata(self._topic)
+            self._consumer.subscribe([self._topic], listener=self)
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Leaves the group; the listener hears nothing more."""
+        self._listener = None
+        self._generation = None
+        await stop_consumer(self._consumer)
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """What the listener was last told."""
+        return self._partitions
+
+    def partition_count(self) -> int:
+        return len(self._consumer.partitions_for_topic(self._topic) or ())
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        partitions, self._partitions = self._partitions, frozenset()
+        if partitions and self._listener is not None:
+            await self._listener.revoked(partitions)
+        self._generation = None
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        # Nothing is fetched before it was sought. And aiokafka sends heartbeats only once this has returned, which may
+        # be later than the session allows.
+        self._consumer.pause(*assigned)
+        self._coordinator._start_heartbeat_task()
+        self._generation = self._coordinator.generation
+        self._partitions = frozenset(partition.partition for partition in assigned)
+        if self._listener is not None:
+            await self._listener.assigned(self._partitions)
+
+    async def committed(self, partition: int) -> Committed | None:
+        topic_partition = TopicPartition(self._topic, partition)
+        async with answered(f"committed offset of {self._topic}/{partition}"):
+            stored = await self._coordinator.fetch_committed_offsets([topic_partition])
+        found = stored.get(topic_partition)
+        return None if found is None else Committed(found.offset, found.metadata or "")
+
+    async def commit(self, offsets: Mapping[int, Committed]) -> bool:
+        wanted = {
+            TopicPartition(self._topic, partition): OffsetAndMetadata(committed.offset, committed.metadata)
+            for partition, committed in offsets.items()
+        }
+        generation = self._generation
+        if generation is None or not offsets.keys() <= self._partitions:
+            return False
+        try:
+            async with answered(f"commit of {self._topic}"):
+                await self._coordinator.ensure_coordinator_known()
+                if not self._in(generation):
+                    return False
+                await self._coordinator._do_commit_offsets(None, wanted)
+        except Unanswered as unanswered:
+            if isinstance(unanswered.__cause__, REFUSALS):
+                return False
+            if isinstance(unanswered.__cause__, OffsetMetadataTooLargeError):
+                raise ValueError("the metadata of a commit is larger than the broker takes") from unanswered
+            raise
+        return True
+
+    async def confirm_ownership(self, partition: int) -> bool:
+        """Sends heartbeats until one is answered, or the generation is over."""
+        generation = self._generation
+        while generation is not None and self._in(generation) and partition in self._partitions:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._coordinator.ensure_coordinator_known()
+                    if not self._in(generation):
+                        return False
+                    taken = await self._coordinator._do_heartbeat()
+            except (TimeoutError, KafkaError):
+                taken = False  # not answered, or answered with what only the operator can change
+            if taken:  # also where a rebalance is under way, which it reports by asking for a new join
+                return self._in(generation) and not self._coordinator.need_rejoin(self._subscription)
+            await asyncio.sleep(CONFIRM_RETRY_S)
+        return False
+
+    def _in(self, generation: int) -> bool:
+        """Whether this is still the generation that the coordinator would be told, and one that it gave us."""
+        return generation > 0 and self._generation == generation == self._coordinator.generation
+
+    @property
+    def _coordinator(self) -> Any:
+        return self._consumer._coordinator
+
+    @property
+    def _subscription(self) -> Any:
+        return self._consumer._subscription.subscription

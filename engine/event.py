@@ -1,0 +1,83 @@
+"""What travels through the engine: the event of a partition, and what a processor says of it.
+
+An event is whatever the log's client delivers, as long as it has these attributes: the engine copies nothing on the
+hot path.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from engine.aggregate import Cell, Period, Reading, Series, Value
+
+
+class Event(Protocol):
+    """One record of a partition, as the log's client delivers it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Arrival: the record's own timestamp, in milliseconds since 1970 in UTC."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Counts(NamedTuple):
+    """The event counts, unless its identity is remembered already.
+
+    `identity` is 16 bytes, made by `identity_of`. `adds` names the cells that it moves and by how much (none: the
+    event is remembered and counted as unmetered). `period`, if any, is the running total that the same values raise.
+    """
+
+    identity: bytes
+    adds: tuple[tuple[Cell, Value], ...] = ()
+    period: Period | None = None
+
+
+class Dead(NamedTuple):
+    """The event can never count, for a reason that follows from its bytes, its arrival and the facts alone."""
+
+    reason: str
+
+
+class Message(NamedTuple):
+    """A record to produce. Partitioned by `key` as Java's producer does (murmur2)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Effect(NamedTuple):
+    """Something that is due at a total and stands once, whatever is replayed.
+
+    `name` follows from content (rule, customer, group, threshold, period), at most 512 bytes. `message`, if any, is
+    acknowledged before the effect is inserted under its name; a crash in between repeats it.
+    """
+
+    name: bytes
+    message: Message | None = None
+
+
+class Totals(NamedTuple):
+    """A running total as a write left it: what `react` looks at.
+
+    `values` maps series (the bytes given to `Cell.of`) and aggregate to the value; `standing` are the names of the
+    effects that stand already.
+    """
+
+    key: bytes
+    period: Period
+    values: dict[Series, Reading]
+    standing: frozenset[bytes]

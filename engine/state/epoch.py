@@ -1,0 +1,167 @@
+"""One epoch of one partition: from reading its records until a refusal, a rebalance or the end.
+
+An epoch installs nothing. It reads the records of all slices, starts at the lowest offset that any of them lacks, skips
+what they name as done, and from then on builds every write on the record that it wrote last. Refused once, it is over:
+`on_end` is told, and whoever owns the partition begins another.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.core.record import BEGINNING, Stamp
+from engine.errors import StateLost
+from engine.event import Event
+from engine.state.identity import arrival_day, bucket_of
+from engine.state.packing import Stored
+from engine.state.slices import Prepared, Slice, day_before
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """What the log and the group say of a partition at an epoch's beginning."""
+
+    beginning: int
+    end: int
+    committed: int | None
+
+
+class Epoch:
+    """The open and done events of a partition, by slices."""
+
+    def __init__(
+        self,
+        partition: int,
+        stored: Sequence[Stored],
+        *,
+        nonce: int,
+        horizon_d: int,
+        partition_count: Callable[[], int],
+        queue: Callable[[Slice], None],
+        released: Callable[[Sequence[Prepared]], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self.partition = partition
+        self.buckets = len(stored)
+        self.horizon_d = horizon_d
+        self.partition_count = partition_count
+        self.ended = False
+        self.newest_day = BEGINNING
+        self.end_day = BEGINNING
+        self._nonce = nonce
+        self._serial = 0
+        self._queue = queue
+        self._released = released
+        self._on_end = on_end
+        self.position = 0
+        self.slices = [Slice(self, bucket, each) for bucket, each in enumerate(stored)]
+        for each in self.slices:
+            each.record.require(buckets=self.buckets, horizon_d=horizon_d)
+        self._read_before = max(each.record.position for each in self.slices)
+
+    def start_offset(self, log: LogView, *, from_log_start: bool, accept_lost_state: bool) -> int:
+        """Where to read from: the lowest offset that a slice lacks.
+
+        Raises:
+            StateLost: the log does not hold what the state lacks, or is shorter than what the state holds.
+        """
+        name = f"partition {self.partition}"
+        written = [each for each in self.slices if each.encoded]
+        if written and self._read_before > log.end:
+            raise StateLost(
+                f"{name}: the state holds events up to offset {self._read_before}, but the log ends at {log.end}: "
+                "it was truncated or created again; nothing was read"
+            )
+        start = min(each.record.low for each in self.slices)
+        if start >= log.beginning or accept_lost_state:
+            return max(start, log.beginning)
+        if not written and log.committed is None:
+            if from_log_start:
+                return log.beginning
+            raise StateLost(
+                f"{name}: neither state nor a committed offset was found, and the log begins at {log.beginning}: a new "
+                "group, or lost state; set ENGINE_FROM_LOG_START to begin there"
+            )
+        if from_log_start and not any(each.record.low < log.beginning for each in written):
+            return log.beginning
+        raise StateLost(
+            f"{name}: the state lacks events from offset {start}, but the log begins at {log.beginning}: retention cut "
+            "what Redis lost; set ENGINE_ACCEPT_LOST_STATE to go on with incomplete figures"
+        )
+
+    def begin(self, start: int) -> None:
+        """Reading starts at `start`; slices that were never written are, so that a later start finds them."""
+        self.position = start
+        for each in self.slices:
+            if not each.encoded:
+                self._queue(each)
+
+    def next_stamp(self) -> Stamp:
+        self._serial += 1
+        return Stamp(self._nonce, self._serial)
+
+    def slice_of(self, key: bytes) -> Slice:
+        return self.slices[bucket_of(key, self.buckets)]
+
+    # ---------------------------------------------------------------- reading
+    def read_to(self, position: int, newest_timestamp: int | None) -> None:
+        """Everything below `position` was delivered or is a gap. Call it before the events are opened."""
+        self.position = max(self.position, position)
+        if newest_timestamp is not None:
+            self.newest_day = max(self.newest_day, arrival_day(newest_timestamp))
+
+    def at_end(self, clock_ms: int) -> None:
+        """A fetch has shown the log's end; `clock_ms` was read before it."""
+        self.end_day = max(self.end_day, day_before(clock_ms))
+
+    def undone(self, key: bytes, events: Sequence[Event]) -> Sequence[Event]:
+        """Those of `events` (all of `key`) that are not in the state yet."""
+        if events[0].offset >= self._read_before:
+            return events
+        own = self.slice_of(key)
+        events = [event for event in events if not own.is_done(event.offset)]
+        for event in events:
+            own.read(event.offset)
+        return events
+
+    def open(self, key: bytes, events: Sequence[Event]) -> None:
+        """The events go into a lane."""
+        waiting = self.slice_of(key).waiting
+        for event in events:
+            waiting[event.offset] = event
+
+    def finish(self, key: bytes, prepared: Sequence[Prepared], *, waited: bool) -> None:
+        """The processor has answered, dead letters are acknowledged: the events go into the slice's next write."""
+        if self.ended:
+            return
+        own = self.slice_of(key)
+        if waited:
+            for event, _ in prepared:
+                del own.waiting[event.offset]
+        own.gathered.extend(prepared)
+        self._queue(own)
+
+    # ---------------------------------------------------------------- outcome
+    def released(self, prepared: Sequence[Prepared]) -> None:
+        if not self.ended:
+            self._released(prepared)
+
+    def done_offset(self) -> int | None:
+        """Every event below it is done; None while an inherited reaction is not written."""
+        low = min(each.done_offset() for each in self.slices)
+        return None if low < 0 else low
+
+    def oldest(self) -> Event | None:
+        """The open event with the lowest offset."""
+        lows = (min(each.open_events(), key=lambda event: event.offset, default=None) for each in self.slices)
+        return min((event for event in lows if event is not None), key=lambda event: event.offset, default=None)
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is open and nothing is owed."""
+        return all(each.stage is each.stage.IDLE and not each.waiting and not each.has_work for each in self.slices)
+
+    def end(self, reason: str) -> None:
+        """The epoch is over; what still arrives of it changes nothing here."""
+        if not self.ended:
+            self.ended = True
+            self._on_end(reason)

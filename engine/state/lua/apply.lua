@@ -1,0 +1,308 @@
+-- The one write: of each slice in the call, compare the record, judge the identities, read and check all that will be
+-- touched, and only then write. Slices are independent: each is written as a whole or not at all.
+
+local INDEX_DAY, INDEX_TOTAL = 4, 8
+
+local function quarter_of(cell)
+  return (unpack_struct('>I', cell))
+end
+
+-- Reads the fields of one hash out of the payload: names, what is to be added, and after which position to go on.
+local function read_deltas(payload, at, count, series_at)
+  local fields, deltas = {}, {}
+  for index = 1, count do
+    local field, next_at = unpack_struct('>Hc0', payload, at)
+    local aggregate = byte(field, series_at)
+    local size
+    if aggregate == UNIQUE then
+      local members = unpack_struct('>I', payload, next_at)
+      next_at, size = next_at + 4, members * 16
+    else
+      size = SIZES[aggregate]
+    end
+    fields[index] = field
+    deltas[index] = sub(payload, next_at, next_at + size - 1)
+    at = next_at + size
+  end
+  return fields, deltas, at
+end
+
+local function members_of(digests)
+  local members = {}
+  for at = 1, #digests, 16 do members[#members + 1] = sub(digests, at, at + 15) end
+  return members
+end
+
+local NONE = '\0\0\0\0\0\0\0\0'
+
+-- Plans to add digests to a set and put its size into `arguments[index]` when it is written; nil if it is no set.
+local function plan_unique(plan, set, digests, arguments, index)
+  local size = try('SCARD', set)
+  if type(size) ~= 'number' then return nil end
+  plan.sets[#plan.sets + 1] = { set = set, members = members_of(digests), arguments = arguments, index = index }
+  return true
+end
+
+local function plan_page(plan, tag, key, payload, at)
+  local day, arrival, count
+  day, arrival, count, at = unpack_struct('>IdH', payload, at)
+  local fields, deltas
+  fields, deltas, at = read_deltas(payload, at, count, 5)
+  local name = tag .. 'd:' .. text_of(day) .. ':default:' .. key
+  fields[count + 1] = 'a'
+  local stored, wrong = get_cut(name, fields)
+  if not stored then return nil, 'page ' .. day .. ': ' .. wrong end
+  local latest = stored[count + 1]
+  if latest and #latest ~= 8 then return nil, 'arrival of page ' .. day end
+  if latest and unpack_struct('>d', latest) >= arrival then arrival = latest else arrival = pack('>d', arrival) end
+  local arguments = { 'a', arrival }
+  for index = 1, count do
+    local field = fields[index]
+    local aggregate = byte(field, 5)
+    local value = merge(aggregate, stored[index], aggregate == UNIQUE and NONE or deltas[index])
+    if not value then return nil, 'cell of page ' .. day end
+    local position = #arguments
+    arguments[position + 1], arguments[position + 2] = field, value
+    if aggregate == UNIQUE then
+      local set = tag .. 'u:c:default:' .. #key .. ':' .. key .. ':' .. field
+      if not plan_unique(plan, set, deltas[index], arguments, position + 2) then return nil, 'members of a cell' end
+    end
+  end
+  plan.hashes[#plan.hashes + 1] = { name = name, arguments = arguments }
+  if not latest then
+    local days = plan.new_days[key]
+    if not days then plan.new_days[key] = { day } else days[#days + 1] = day end
+  end
+  return at, nil, day, arguments
+end
+
+-- The fields and values of a total summed from the key's cells of [first, last) as this write leaves them.
+local function seed_total(plan, tag, key, period, pages)
+  local first, last = unpack_struct('>II', period)
+  local days, values, order, sets = {}, {}, {}, {}
+  local function take(cell, value)
+    local quarter = quarter_of(cell)
+    if quarter < first or quarter >= last then return true end
+    local series = sub(cell, 5)
+    local aggregate = byte(series, 1)
+    if not SIZES[aggregate] or #value ~= SIZES[aggregate] then return nil end
+    if not values[series] then order[#order + 1] = series end
+    values[series] = merge(aggregate, values[series] or false, value)
+    if aggregate == UNIQUE then
+      sets[series] = sets[series] or {}
+      local all = sets[series]
+      all[#all + 1] = tag .. 'u:c:default:' .. #key .. ':' .. key .. ':' .. cell
+      if type(try('SCARD', all[#all])) ~= 'number' then return nil end
+    end
+    return values[series]
+  end
+  for day in pairs(pages) do days[day] = true end
+  local index = plan.indexes[key] or ''
+  local known = index == '' and 0 or unpack_struct('>H', index)
+  for number = 0, known - 1 do days[unpack_struct('>I', index, 3 + number * INDEX_DAY)] = true end
+  local sorted = {}
+  for day in pairs(days) do sorted[#sorted + 1] = day end
+  table.sort(sorted)
+  for _, day in ipairs(sorted) do
+    if day >= floor(first / 96) and day <= floor((last - 1) / 96) then
+      local written = {}
+      local arguments = pages[day] or {}
+      for at = 3, #arguments, 2 do
+        written[arguments[at]] = true
+        if not take(arguments[at], arguments[at + 1]) then return nil end
+      end
+      local found = try('HGETALL', tag .. 'd:' .. text_of(day) .. ':default:' .. key)
+      if found.err then return nil end
+      for at = 1, #found, 2 do
+        if #found[at] >= 5 and not written[found[at]] and not take(found[at], found[at + 1]) then return nil end
+      end
+    end
+  end
+  local arguments = { 'k', '' }
+  for _, series in ipairs(order) do
+    arguments[#arguments + 1] = series
+    arguments[#arguments + 1] = values[series]
+    if sets[series] then
+      plan.unions[#plan.unions + 1] = { sets = sets[series], arguments = arguments, index = #arguments, series = series }
+    end
+  end
+  return arguments
+end
+
+local function union_key(tag, key, period, series)
+  local first, last = unpack_struct('>II', period)
+  return text_format('%su:%.0f:%.0f:default:%d:', tag, first, last, #key) .. key .. ':' .. series
+end
+
+-- All that a watched total holds beside the fields that this write sets.
+local function read_watched(name, fields)
+  local found = try('HGETALL', name)
+  if found.err then return nil, found.err end
+  local map, stored, others, effects = {}, {}, {}, {}
+  for at = 1, #found, 2 do map[found[at]] = found[at + 1] end
+  for index = 1, #fields do stored[index] = map[fields[index]] or false end
+  for index = 1, #fields - 1 do map[fields[index]] = nil end
+  for at = 1, #found, 2 do
+    local field = found[at]
+    local first = byte(field, 1)
+    if first == EFFECT then
+      effects[#effects + 1] = sub(field, 2)
+    elseif map[field] and SIZES[first] then
+      others[#others + 1] = field
+      others[#others + 1] = map[field]
+    end
+  end
+  return stored, nil, others, effects
+end
+
+local function plan_total(plan, tag, key, payload, at, pages)
+  local period = sub(payload, at, at + 8)
+  local flags, count
+  flags, count, at = unpack_struct('>BH', payload, at + 8)
+  local watched = flags >= 2
+  local fields, deltas
+  fields, deltas, at = read_deltas(payload, at, count, 1)
+  local name = total_key(tag, key, period)
+  fields[count + 1] = 'k'
+  local stored, wrong, others, effects
+  if watched then stored, wrong, others, effects = read_watched(name, fields)
+  else stored, wrong = get_cut(name, fields) end
+  if not stored then return nil, 'total: ' .. wrong end
+  local arguments
+  if stored[count + 1] then
+    arguments = {}
+    for index = 1, count do
+      local field = fields[index]
+      local aggregate = byte(field, 1)
+      local value = merge(aggregate, stored[index], aggregate == UNIQUE and NONE or deltas[index])
+      if not value then return nil, 'value of a total' end
+      local position = #arguments
+      arguments[position + 1], arguments[position + 2] = field, value
+      if aggregate == UNIQUE then
+        local set = union_key(tag, key, period, field)
+        if not plan_unique(plan, set, deltas[index], arguments, position + 2) then return nil, 'members of a total' end
+      end
+    end
+  elseif flags % 2 == 1 then
+    if plan.indexes[key] == nil then
+      local index = try('HGET', tag .. 'i', key)
+      if index and type(index) ~= 'string' then return nil, 'index of keys' end
+      plan.indexes[key] = index or ''
+    end
+    local first_union = #plan.unions + 1
+    arguments, others = seed_total(plan, tag, key, period, pages), nil
+    if not arguments then return nil, 'cells of a total' end
+    for index = first_union, #plan.unions do
+      plan.unions[index].set = union_key(tag, key, period, plan.unions[index].series)
+    end
+    local totals = plan.new_totals[key]
+    if not totals then plan.new_totals[key] = { period } else totals[#totals + 1] = period end
+  else
+    return at
+  end
+  plan.hashes[#plan.hashes + 1] = { name = name, arguments = arguments }
+  if watched then
+    plan.watched[#plan.watched + 1] =
+      { key = key, period = period, name = name, arguments = arguments, others = others, effects = effects }
+  end
+  return at
+end
+
+-- Reads and checks everything that the updates will touch. Nothing is written. Returns nil and the reason if damaged.
+local function plan_updates(tag, payload, at, keys)
+  local plan = { hashes = {}, sets = {}, unions = {}, watched = {}, new_days = {}, new_totals = {}, indexes = {} }
+  for _ = 1, keys do
+    local key, page_count, total_count, wrong
+    key, page_count, total_count, at = unpack_struct('>Hc0HH', payload, at)
+    local pages = {}
+    for _ = 1, page_count do
+      local day, arguments
+      at, wrong, day, arguments = plan_page(plan, tag, key, payload, at)
+      if not at then return nil, wrong end
+      pages[day] = arguments
+    end
+    for _ = 1, total_count do
+      at, wrong = plan_total(plan, tag, key, payload, at, pages)
+      if not at then return nil, wrong end
+    end
+  end
+  for _, news in ipairs({ plan.new_days, plan.new_totals }) do
+    for key in pairs(news) do
+      local index = plan.indexes[key]
+      if index == nil then index = try('HGET', tag .. 'i', key) or '' end
+      if type(index) ~= 'string' or (index ~= '' and #index < 2) then return nil, 'index of keys' end
+      plan.indexes[key] = index
+    end
+  end
+  if next(plan.new_totals) and type(try('ZCARD', tag .. 'j')) ~= 'number' then return nil, 'index of totals' end
+  return plan
+end
+
+-- An index entry: number of days u16, the days (u32, ascending), then the totals (first and last quarter, u32 each).
+local function write_index(tag, key, index, days, totals)
+  local known, at, kept = 0, 3, {}
+  if index ~= '' then known = unpack_struct('>H', index) end
+  for number = 1, known do
+    kept[number] = unpack_struct('>I', index, at)
+    at = at + INDEX_DAY
+  end
+  local seen = {}
+  for _, day in ipairs(kept) do seen[day] = true end
+  for _, day in ipairs(days or {}) do
+    if not seen[day] then kept[#kept + 1] = day end
+  end
+  table.sort(kept)
+  for number = 1, #kept do kept[number] = pack('>I', kept[number]) end
+  local parts = { pack('>H', #kept), concat(kept), sub(index, at) }
+  for _, period in ipairs(totals or {}) do
+    local bounds = sub(period, 1, INDEX_TOTAL)
+    if call('ZADD', tag .. 'j', 'NX', '0', bounds .. key) == 1 then parts[#parts + 1] = bounds end
+  end
+  call('HSET', tag .. 'i', key, concat(parts))
+end
+
+local function write_updates(tag, plan)
+  for _, one in ipairs(plan.sets) do
+    call_cut('SADD', one.set, one.members)
+    one.arguments[one.index] = pack('>d', call('SCARD', one.set))
+  end
+  for _, one in ipairs(plan.unions) do
+    local size = call('SUNIONSTORE', one.set, one.sets[1])
+    for at = 2, #one.sets, ARGUMENTS_MAX do
+      size = call('SUNIONSTORE', one.set, one.set, unpack_list(one.sets, at, math.min(at + ARGUMENTS_MAX - 1, #one.sets)))
+    end
+    one.arguments[one.index] = pack('>d', size)
+  end
+  for _, hash in ipairs(plan.hashes) do call_cut('HSET', hash.name, hash.arguments) end
+  for key, days in pairs(plan.new_days) do
+    write_index(tag, key, plan.indexes[key], days, plan.new_totals[key])
+    plan.new_totals[key] = nil
+  end
+  for key, totals in pairs(plan.new_totals) do write_index(tag, key, plan.indexes[key], nil, totals) end
+end
+
+-- What the slice owes after this write, and which effects stand there. Call it after the updates are written.
+local function owe(tag, plan, owing, stamp, effects)
+  local parts, standing, touched = { stamp }, {}, {}
+  for _, total in ipairs(plan.watched) do touched[total.name] = true end
+  for _, entry in ipairs(owing == '' and {} or owing_entries(owing)) do
+    if not touched[total_key(tag, entry.key, entry.period)] then
+      parts[#parts + 1] = entry.text
+      standing[#parts - 1] = standing_effects(tag, entry)
+    end
+  end
+  for _, total in ipairs(plan.watched) do
+    local values = total.others or {}
+    for at = 1, #total.arguments, 2 do
+      if SIZES[byte(total.arguments[at], 1)] then
+        values[#values + 1] = total.arguments[at]
+        values[#values + 1] = total.arguments[at + 1]
+      end
+    end
+    parts[#parts + 1] = owing_entry(total.key, total.period, values)
+    if #total.effects > 0 or effects[total.name] then
+      standing[#parts - 1] = standing_effects(tag, total)
+    end
+  end
+  return #parts > 1 and concat(parts) or '', standing
+end

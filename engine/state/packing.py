@@ -1,0 +1,313 @@
+"""The calls of the function library as bytes, both ways. One payload a call, one bytes a slice in the reply.
+
+`lua/slices.lua` reads the same layout. Integers are big-endian; `text` is a length (u16 unless said otherwise) and
+bytes; `days` are flag u8 = 1 and one i32 for all, or 0 and an i32 each.
+
+apply: horizon u16, deletes u8, slices u16; for each slice its length u32 and: tag text, partition u32, partitions u32,
+before and after text (u32), what four counters rise by (u32), stamp reacted to (u8 text), effects u32 of (key text,
+period 9, name text), judged u32, repeats u8, left out u32, identities 16 each, days, indexes u32 of those left out,
+asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages: day u32, arrival f64, cells u16 of
+(cell text, value); totals: period 9, series u16 of (series text, value)).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct, error, pack, unpack_from
+from typing import Final, TypeAlias
+
+from engine.aggregate import DAY_QUARTERS, Cell, Period
+from engine.errors import StateDamaged
+from engine.event import Totals
+from engine.state import keys
+from engine.state.summing import Addition, Updates, combine
+from engine.state.values import pack_addition, series_of, unpack_value
+
+PERIOD_BYTES: Final = 9
+STAMP_BYTES: Final = 16
+
+_CALL = Struct(">HBH")
+_U16 = Struct(">H")
+_U32 = Struct(">I")
+_KEY_TAIL = Struct(">HH")
+_PAGE = Struct(">IdH")
+_ONE_PAGE = Struct(">HHIdHH")
+_ONE_SERIES = Struct(">HH")
+_COUNTERS = Struct(">dddd")
+
+
+@dataclass(slots=True)
+class SliceWrite:
+    """One write of one slice: what `apply` gets."""
+
+    bucket: int
+    partition: int
+    before: bytes
+    """The record that must be stored; b"" = none."""
+    after: bytes
+    judged: list[tuple[bytes, int, bool]]
+    """(identity, arrival day, left out as a duplicate) of every event of the batch that is not dead, in their order."""
+    updates: Updates
+    """What the events add that are judged to count."""
+    counted: int
+    """The counters rise by these four; events of no series are in `unmetered` and not in `counted`."""
+    unmetered: int
+    duplicate: int
+    dead: int
+    ask: list[tuple[bytes, int]]
+    """(identity, arrival day) of the slice's next batch."""
+    reacted: bytes
+    """Stamp of the owing set that was reacted to: all of it is cleared. b"" = none."""
+    effects: list[tuple[bytes, Period, bytes]]
+    """(key, period, name) of what that reaction is due to insert."""
+    partitions: int
+    """How many partitions the topic has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """The watched totals that a slice owes a reaction to, as the slice's own last writes left them."""
+
+    stamp: bytes
+    totals: list[Totals]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The write is in the state, now or (`repeated`) since an earlier copy of the call."""
+
+    repeated: bool
+    owed: Owed | None
+    remembered: list[bool]
+    """One a member of `ask`; empty when repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Nothing was written, because a verdict was wrong. These are right."""
+
+    duplicates: list[bool]
+    """One a member of `judged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written: another record is stored."""
+
+    stored: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Nothing was written for this slice: a value in Redis is of the wrong type or length, or has no room."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What Redis holds of a slice. The counters: counted, unmetered, duplicate, dead."""
+
+    record: bytes
+    counters: tuple[int, int, int, int]
+    owed: Owed | None
+
+
+Answer: TypeAlias = Applied | Verdicts | Refused | Damaged
+
+
+def pack_apply(
+    group: str, buckets: int, horizon_d: int, deletes: bool, writes: Sequence[SliceWrite]
+) -> bytes:
+    """`deletes`: whether identities beyond the horizon may be forgotten (timestamps of the topic allow it)."""
+    parts = [_CALL.pack(horizon_d, deletes, len(writes))]
+    for write in writes:
+        assert 0 <= write.bucket < buckets
+        part = _pack_slice(keys.tag(group, write.bucket), write)
+        parts += (_U32.pack(len(part)), part)
+    return b"".join(parts)
+
+
+def _pack_slice(tag: bytes, write: SliceWrite) -> bytes:
+    before, after, reacted, judged = write.before, write.after, write.reacted, write.judged
+    parts = [
+        _U16.pack(len(tag)), tag,
+        pack(">III", write.partition, write.partitions, len(before)), before,
+        _U32.pack(len(after)), after,
+        pack(">IIIIB", write.counted, write.unmetered, write.duplicate, write.dead, len(reacted)), reacted,
+        _U32.pack(len(write.effects)),
+    ]  # fmt: skip
+    for key, period, name in write.effects:
+        parts += (_U16.pack(len(key)), key, period, _U16.pack(len(name)), name)
+    identities = [identity for identity, _, _ in judged]
+    left_out = [index for index, (_, _, out) in enumerate(judged) if out]
+    repeats = len(set(identities)) < len(identities)
+    parts.append(pack(">IBI", len(judged), repeats, len(left_out)))
+    parts += identities
+    parts.append(_pack_days([day for _, day, _ in judged]))
+    parts.append(pack(f">{len(left_out)}I", *left_out))
+    parts.append(_U32.pack(len(write.ask)))
+    parts += [identity for identity, _ in write.ask]
+    parts.append(_pack_days([day for _, day in write.ask]))
+    _pack_updates(parts, write.updates)
+    return b"".join(parts)
+
+
+def _pack_days(days: list[int]) -> bytes:
+    different = set(days)
+    if len(different) > 1:
+        return pack(f">B{len(days)}i", 0, *days)
+    return pack(">Bi", 1, different.pop() if different else 0)
+
+
+def _pack_updates(parts: list[bytes], updates: Updates) -> None:
+    by_key: dict[bytes, list[tuple[Period | None, Cell, Addition]]] = {}
+    for (key, period, cell), addition in updates.items():
+        of_key = by_key.get(key)
+        if of_key is None:
+            by_key[key] = [(period, cell, addition)]
+        else:
+            of_key.append((period, cell, addition))
+    parts.append(_U32.pack(len(by_key)))
+    for key, additions in by_key.items():
+        parts += (_U16.pack(len(key)), key)
+        if len(additions) == 1:
+            _pack_one(parts, *additions[0])
+        else:
+            _pack_several(parts, additions)
+
+
+def _pack_one(parts: list[bytes], period: Period | None, cell: Cell, addition: Addition) -> None:
+    """A key with a single cell, as most are in a batch: the same layout in fewer steps."""
+    value = pack_addition(cell[4], addition)
+    day = _U32.unpack_from(cell)[0] // DAY_QUARTERS
+    totals = 0 if period is None else 1
+    parts += (_ONE_PAGE.pack(1, totals, day, addition.arrival_ms, 1, len(cell)), cell, value)
+    if period is not None:
+        parts += (period, _ONE_SERIES.pack(1, len(cell) - 4), cell[4:], value)
+
+
+def _pack_several(parts: list[bytes], additions: list[tuple[Period | None, Cell, Addition]]) -> None:
+    pages: dict[int, dict[bytes, Addition]] = {}
+    totals: dict[bytes, dict[bytes, Addition]] = {}
+    flags: dict[bytes, int] = {}
+    for period, cell, addition in additions:
+        page = pages.setdefault(_U32.unpack_from(cell)[0] // DAY_QUARTERS, {})
+        page[cell] = combine(cell[4], page[cell], addition) if cell in page else addition
+        if period is not None:
+            bounds, series = period[:8], cell[4:]
+            total = totals.setdefault(bounds, {})
+            total[series] = combine(cell[4], total[series], addition) if series in total else addition
+            flags[bounds] = flags.get(bounds, 0) | period[8]
+    parts.append(_KEY_TAIL.pack(len(pages), len(totals)))
+    for day, page in pages.items():
+        parts.append(_PAGE.pack(day, max(addition.arrival_ms for addition in page.values()), len(page)))
+        for cell, addition in page.items():
+            parts += (_U16.pack(len(cell)), cell, pack_addition(cell[4], addition))
+    for bounds, total in totals.items():
+        parts += (bounds, bytes((flags[bounds],)), _U16.pack(len(total)))
+        for series, addition in total.items():
+            parts += (_U16.pack(len(series)), series, pack_addition(series[0], addition))
+
+
+def pack_check(group: str, slices: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """Slices as (bucket, partition, before): only compared. The reply is read by `unpack_apply`."""
+    parts = [_U16.pack(len(slices))]
+    for bucket, partition, before in slices:
+        tag = keys.tag(group, bucket)
+        parts += (_U16.pack(len(tag)), tag, pack(">II", partition, len(before)), before)
+    return b"".join(parts)
+
+
+def pack_read(group: str, slices: Sequence[tuple[int, int]]) -> bytes:
+    """Slices as (bucket, partition)."""
+    parts = [_U16.pack(len(slices))]
+    for bucket, partition in slices:
+        tag = keys.tag(group, bucket)
+        parts += (_U16.pack(len(tag)), tag, _U32.pack(partition))
+    return b"".join(parts)
+
+
+def unpack_apply(reply: Sequence[bytes]) -> list[Answer]:
+    """One answer a slice, in the order of the call. Raises StateDamaged if a total that is owed cannot be read."""
+    return [_unpack_answer(answer) for answer in reply]
+
+
+def _unpack_answer(answer: bytes) -> Answer:
+    match answer[:1]:
+        case b"A":
+            owed, at = _unpack_owed(answer, 2)
+            return Applied(answer[1:2] == b"1", owed, _unpack_marks(answer, at))
+        case b"V":
+            return Verdicts(_unpack_marks(answer, 1))
+        case b"R":
+            return Refused(answer[1:])
+        case b"D":
+            return Damaged(answer[1:].decode("utf-8", "replace"))
+    raise StateDamaged(f"an answer begins with {answer[:1]!r}")
+
+
+def _unpack_marks(answer: bytes, at: int) -> list[bool]:
+    """A number of flags u32, then the indexes of those that are set."""
+    (count,) = _U32.unpack_from(answer, at)
+    marks = [False] * count
+    for index in unpack_from(f">{(len(answer) - at - 4) // 4}I", answer, at + 4):
+        marks[index] = True
+    return marks
+
+
+def unpack_read(reply: Sequence[bytes]) -> list[Stored]:
+    """Raises StateDamaged: a slice is not what the engine writes."""
+    return [_unpack_stored(stored) for stored in reply]
+
+
+def _unpack_stored(stored: bytes) -> Stored:
+    if stored[:1] != b"S":
+        raise StateDamaged(stored[1:].decode("utf-8", "replace"))
+    record, at = _text(stored, 1, _U32)
+    counters, at = _text(stored, at, _U16)
+    if len(counters) not in (0, _COUNTERS.size):
+        raise StateDamaged(f"counters of {len(counters)} bytes")
+    counted, unmetered, duplicate, dead = map(int, _COUNTERS.unpack(counters)) if counters else (0, 0, 0, 0)
+    return Stored(record, (counted, unmetered, duplicate, dead), _unpack_owed(stored, at)[0])
+
+
+def _text(packed: bytes, at: int, length: Struct) -> tuple[bytes, int]:
+    """Bytes with their length before them, and the position after them."""
+    start = at + length.size
+    end = start + length.unpack_from(packed, at)[0]
+    return packed[start:end], end
+
+
+def _unpack_owed(answer: bytes, at: int) -> tuple[Owed | None, int]:
+    """Length u32 and owing text, number u32 of standing effects, each: index of its total u32, name text."""
+    owing, at = _text(answer, at, _U32)
+    (count,) = _U32.unpack_from(answer, at)
+    at += 4
+    standing: dict[int, list[bytes]] = {}
+    for _ in range(count):
+        (index,) = _U32.unpack_from(answer, at)
+        name, at = _text(answer, at + 4, _U16)
+        standing.setdefault(index, []).append(name)
+    if not owing:
+        return None, at
+    try:
+        return Owed(owing[:STAMP_BYTES], _unpack_entries(owing, standing)), at
+    except (error, IndexError) as problem:
+        raise StateDamaged(f"what a slice owes: {problem}") from problem
+
+
+def _unpack_entries(owing: bytes, standing: dict[int, list[bytes]]) -> list[Totals]:
+    totals: list[Totals] = []
+    at = STAMP_BYTES
+    while at < len(owing):
+        key, at = _text(owing, at + 4, _U16)
+        period = Period(owing[at : at + PERIOD_BYTES])
+        (count,) = _U16.unpack_from(owing, at + PERIOD_BYTES)
+        at += PERIOD_BYTES + 2
+        values = {}
+        for _ in range(count):
+            field, at = _text(owing, at, _U16)
+            packed, at = _text(owing, at, _U16)
+            values[series_of(field)] = unpack_value(field[0], packed)
+        totals.append(Totals(key, period, values, frozenset(standing.get(len(totals), ()))))
+    return totals

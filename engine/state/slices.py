@@ -1,0 +1,237 @@
+"""One slice in one epoch: what of it is open, and the next write of it.
+
+A slice is the part of a partition whose keys fall in one bucket. Its events are *waiting* (in lanes), then *gathered*
+(answered by the processor), then in the *batch* of a write. `build` makes the write by the rules of the protocol
+(`engine/README.md`): the stored record, less the batch, plus everything read and still open as holes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from engine.aggregate import Period
+from engine.core.record import BEGINNING, Record
+from engine.event import Counts, Dead, Effect, Event, Totals
+from engine.state.identity import arrival_day
+from engine.state.packing import Applied, Owed, SliceWrite, Stored, Verdicts
+from engine.state.summing import sum_up
+
+if TYPE_CHECKING:
+    from engine.state.epoch import Epoch
+
+RECENT_MAX = 1_024
+"""Identities of a slice that its worker remembers by itself, to leave out near duplicates without a round trip."""
+
+Prepared = tuple[Event, Counts | Dead]
+
+
+class Stage(Enum):
+    IDLE = auto()
+    QUEUED = auto()
+    IN_FLIGHT = auto()
+    PUBLISHING = auto()
+    """Messages of its effects are on their way; the write that inserts the effects comes after them."""
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What is due at the totals that the slice owes a reaction to."""
+
+    stamp: bytes
+    effects: list[tuple[bytes, Period, bytes]]
+    low: int | None
+    """Lowest offset that is not done before the effects are in; None: nothing new is due."""
+
+
+class Slice:
+    """Mutable, owned by one epoch, touched by one task at a time between two awaits."""
+
+    __slots__ = (
+        "_after", "_after_encoded", "_asked", "_position_at_start", "_recent", "_unread", "batch", "bucket", "encoded",
+        "epoch", "gathered", "known", "looked_s", "reaction", "record", "stage", "verdicts", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, epoch: "Epoch", bucket: int, stored: Stored) -> None:
+        self.epoch = epoch
+        self.bucket = bucket
+        self.encoded = stored.record
+        self.record = Record.decode(stored.record)
+        self._position_at_start = self.record.position
+        self._unread = set(self.record.holes)
+        self.waiting: dict[int, Event] = {}
+        self.gathered: list[Prepared] = []
+        self.batch: list[Prepared] = []
+        self.verdicts: list[bool] | None = None
+        self.known: set[int] = set()
+        self._recent: dict[bytes, int] = {}
+        self._asked: list[int] = []
+        self._after = self.record
+        self._after_encoded = stored.record
+        self.reaction: Reaction | None = None
+        self.stage = Stage.IDLE
+        self.looked_s = float("-inf")
+
+    # ---------------------------------------------------------------- reading
+    def is_done(self, offset: int) -> bool:
+        """Whether the record that the epoch began with names the event as in the state."""
+        return offset < self._position_at_start and offset not in self._unread
+
+    def read(self, offset: int) -> None:
+        """The event was read (again): from now on it is open as waiting or gathered."""
+        self._unread.discard(offset)
+
+    # ---------------------------------------------------------------- what is open
+    def open_events(self) -> Iterable[Event]:
+        yield from self.waiting.values()
+        for event, _ in self.gathered:
+            yield event
+        for event, _ in self.batch:
+            yield event
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a reason for a write of its own."""
+        return bool(self.gathered or self.batch or (self.reaction and self.reaction.low is not None))
+
+    @property
+    def owes(self) -> bool:
+        """Whether a reaction, if only to nothing new, is still to be written: that may wait a little."""
+        return self.reaction is not None
+
+    # ---------------------------------------------------------------- writing
+    def take(self, events_max: int) -> int:
+        """Move up to `events_max` gathered events into the batch; a batch that was rejected goes again as it was."""
+        if not self.batch:
+            self.batch, self.gathered = self.gathered[:events_max], self.gathered[events_max:]
+        return len(self.batch)
+
+    def build(self, partitions: int, asks_max: int) -> SliceWrite:
+        """The write of the batch and of the reaction. `partitions` is no older than the position read so far."""
+        judged, counting, unmetered, dead = self._judge()
+        self._after = self._next_record()
+        self._after_encoded = self._after.encode()
+        ask = self._ask(asks_max)
+        reaction = self.reaction
+        return SliceWrite(
+            bucket=self.bucket,
+            partition=self.epoch.partition,
+            before=self.encoded,
+            after=self._after_encoded,
+            judged=judged,
+            updates=sum_up(counting),
+            counted=len(counting) - unmetered,
+            unmetered=unmetered,
+            duplicate=len(judged) - len(counting),
+            dead=dead,
+            ask=ask,
+            reacted=reaction.stamp if reaction else b"",
+            effects=reaction.effects if reaction else [],
+            partitions=partitions,
+        )
+
+    def record_would_change(self) -> bool:
+        """Whether position, holes or day have moved since the last write."""
+        after, record = self._next_record(), self.record
+        return (after.position, after.holes, after.day) != (
+            record.position,
+            record.holes,
+            record.day,
+        ) or not self.encoded
+
+    def _judge(self) -> tuple[list[tuple[bytes, int, bool]], list[tuple[Event, Counts]], int, int]:
+        horizon_d, recent, known = self.epoch.horizon_d, self._recent, self.known
+        judged: list[tuple[bytes, int, bool]] = []
+        counting: list[tuple[Event, Counts]] = []
+        unmetered = dead = 0
+        verdicts = iter(self.verdicts) if self.verdicts is not None else None
+        for event, answer in self.batch:
+            if isinstance(answer, Dead):
+                dead += 1
+                continue
+            identity = answer.identity
+            day = arrival_day(event.timestamp)
+            if verdicts is not None:
+                duplicate = next(verdicts)
+            else:
+                seen = recent.get(identity)
+                duplicate = event.offset in known or (seen is not None and abs(day - seen) <= horizon_d)
+            judged.append((identity, day, duplicate))
+            if not duplicate:
+                recent[identity] = day
+                counting.append((event, answer))
+                if not answer.adds:
+                    unmetered += 1
+        return judged, counting, unmetered, dead
+
+    def _ask(self, asks_max: int) -> list[tuple[bytes, int]]:
+        """The identities that come next, as far as they are gathered: a reply names those that are remembered."""
+        asked: list[int] = []
+        ask: list[tuple[bytes, int]] = []
+        for event, answer in self.gathered[:asks_max]:
+            if not isinstance(answer, Dead):
+                asked.append(event.offset)
+                ask.append((answer.identity, arrival_day(event.timestamp)))
+        self._asked = asked
+        return ask
+
+    def _next_record(self) -> Record:
+        epoch, record = self.epoch, self.record
+        holes = sorted({*self._unread, *self.waiting, *(event.offset for event, _ in self.gathered)})
+        return Record(
+            position=max(record.position, epoch.position),
+            holes=tuple(holes),
+            day=self._day(holes),
+            buckets=epoch.buckets,
+            horizon_d=epoch.horizon_d,
+            stamp=epoch.next_stamp(),
+        )
+
+    def _day(self, holes: Sequence[int]) -> int:
+        """The arrival day at `low`. It never falls; while the lowest hole is not read again it stays."""
+        before, epoch = self.record.day, self.epoch
+        if not holes:
+            return max(before, epoch.newest_day, epoch.end_day)
+        if self._unread:
+            return before
+        low = self.waiting.get(holes[0]) or next(event for event, _ in self.gathered if event.offset == holes[0])
+        return max(before, arrival_day(low.timestamp))
+
+    # ---------------------------------------------------------------- answers
+    def applied(self, answer: Applied) -> list[Prepared]:
+        """The write is in the state. Returns the batch that it held."""
+        self.record, self.encoded = self._after, self._after_encoded
+        done, self.batch, self.verdicts = self.batch, [], None
+        self.known = {offset for offset, known in zip(self._asked, answer.remembered, strict=False) if known}
+        self.reaction = None
+        if len(self._recent) > RECENT_MAX:
+            self._recent.clear()
+        return done
+
+    def rejected(self, answer: Verdicts) -> None:
+        """Nothing was written: the same batch goes again with the verdicts that Redis gave."""
+        self.verdicts = answer.duplicates
+
+    def react(
+        self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], done: Sequence[Prepared], *, inherited: bool
+    ) -> None:
+        """The effects that are due at `owed`; those that stand already hold nothing up."""
+        fresh = [(totals, effect) for totals, effect in effects if effect.name not in totals.standing]
+        low = (-1 if inherited else min((event.offset for event, _ in done), default=None)) if fresh else None
+        self.reaction = Reaction(
+            owed.stamp, [(totals.key, totals.period, effect.name) for totals, effect in effects], low
+        )
+
+    def done_offset(self) -> int:
+        """The lowest offset of the slice that is not done; the epoch's position if there is none; -1 if unknown."""
+        low = min((event.offset for event in self.open_events()), default=self.epoch.position)
+        if self._unread:
+            low = min(low, *self._unread)
+        if self.reaction and self.reaction.low is not None:
+            low = min(low, self.reaction.low)
+        return low
+
+
+def day_before(now_ms: int) -> int:
+    """The arrival day that a slice at the log's end may claim, by a clock read before the fetch that showed the end."""
+    return max(BEGINNING, arrival_day(now_ms) - 1)
