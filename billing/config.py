@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from engine.config import EngineConfig
-from engine.errors import ConfigError
+from engine import ConfigError, EngineConfig
 
 PREFIX = "BILLING_"
 ENGINE_PREFIX = "ENGINE_"

@@ -2,7 +2,8 @@
 
 `Load` is pure: it makes events from a random generator and the instants it is given. Customers follow Zipf's law and
 come in runs; arrivals come in bursts; 1 % of the events are sent again as they were, some tell a time hours ago, one
-in a thousand is malformed. `drive` sends a load at an open-loop rate, or as fast as it is taken, and knows what it sent.
+in a thousand is malformed. `Drive` sends a load at an open-loop rate, or as fast as it is taken, and knows what it
+sent.
 """
 
 import asyncio

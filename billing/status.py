@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from billing.progress import Notice, PartitionTrack, Tracks
-from engine.errors import Unanswered
-from engine.ports import Clock
+from engine import Clock, Unanswered
 
 BOARD = "workers"
 COUNTERS = {"counted": "counted", "unmetered": "unmetered", "duplicate": "duplicates_dropped", "dead": "dead_lettered"}
@@ -165,6 +164,11 @@ class PipelineStatus:
     def lag_s(self, bucket: int) -> float | None:
         """An upper bound for the age of accepted events that are not in the state of `bucket`; 0 if there are none."""
         return _seconds(self._tracks.lag_ms(bucket, self._clock.now_ms()))
+
+    def reached(self, bucket: int) -> dict[int, int]:
+        """By partition: the offset below which every event of the bucket is in the state."""
+        now_ms = self._clock.now_ms()
+        return {number: track.counted_up_to(bucket, now_ms) for number, track in self._tracks.partitions.items()}
 
     def freshness_s(self) -> float | None:
         """The same over everything."""

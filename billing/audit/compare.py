@@ -78,6 +78,7 @@ class Comparer:
         from_s: int,
         with_counters: bool,
         group_names: Mapping[tuple[str, int], Sequence[str]],
+        result: Comparison,
     ) -> None:
         self._from_s = from_s
         self._with_counters = with_counters

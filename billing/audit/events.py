@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ YEAR_9999_US = 253_370_764_800 * 1_000_000
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
 )
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = date(1970, 1, 1)
 
 
 class CannotCount(Exception):
@@ -121,7 +121,7 @@ def _time_us(text: object) -> int:
     if int(hour) > 23 or int(minute) > 59 or int(second) > 60 or int(zone_hour or 0) > 23 or int(zone_minute or 0) > 59:
         raise CannotCount("time does not exist")
     try:
-        since = datetime.strptime(day, "%Y-%m-%d") - _EPOCH
+        since = date.fromisoformat(day) - _EPOCH
     except ValueError as error:
         raise CannotCount("time is not a day") from error
     since += timedelta(hours=int(hour), minutes=int(minute), seconds=int(second))

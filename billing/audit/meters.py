@@ -5,6 +5,7 @@ property and groups must be readable, or the whole event is dead.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from billing.audit.folding import SCALE, Figure, figure_of_one
 
 QUANTITY_END = 10**15
 GROUP_BYTES_MAX = 256
+NAME_BYTES_MAX = 1_024
+"""Of a meter, its version and a group together, as JSON."""
 DECIMAL_CHARACTERS_MAX = 64
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _KEPT_AS = {"average": "sum"}
@@ -49,7 +52,11 @@ class MeterRule:
     def group(self, usage: Usage) -> tuple[str, ...]:
         """The group's values in the order of `group_names`. Raises CannotCount."""
         paths = self.definition.get("group_by") or {}
-        return tuple(_group_text(member(usage, paths[name])) for name in self.group_names)
+        group = tuple(_group_text(member(usage, paths[name])) for name in self.group_names)
+        name = json.dumps([self.name, self.version, *group], ensure_ascii=False, separators=(",", ":"))
+        if len(name.encode()) > NAME_BYTES_MAX:
+            raise CannotCount("the group is too long")
+        return group
 
     def figure(self, usage: Usage, rank: tuple[int, int, int, int]) -> Figure:
         """The event's own share of its cell. Raises CannotCount."""
@@ -101,12 +108,13 @@ def _group_text(value: object) -> str:
 
 def _scaled(value: object) -> int:
     """The quantity as whole units of 10**-12."""
-    if isinstance(value, str) and len(value) <= DECIMAL_CHARACTERS_MAX and _DECIMAL.fullmatch(value):
-        exact = Fraction(value)
-    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-        exact = Fraction(value)
-    else:
-        raise CannotCount("the quantity is no number")
+    match value:
+        case str() if len(value) <= DECIMAL_CHARACTERS_MAX and _DECIMAL.fullmatch(value):
+            exact = Fraction(value)
+        case int() | Decimal() if not isinstance(value, bool):
+            exact = Fraction(value)
+        case _:
+            raise CannotCount("the quantity is no number")
     if abs(exact) >= QUANTITY_END:
         raise CannotCount("the quantity is too large")
     scaled = exact * SCALE

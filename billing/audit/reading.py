@@ -17,8 +17,8 @@ class Rules(Protocol):
         """The meter versions that are valid for an arrival."""
         ...
 
-    def zone_of(self, customer: str) -> str:
-        """The IANA name of the customer's time zone."""
+    def zone_of(self, customer: str, arrival_ms: int) -> str:
+        """The IANA name of the time zone that puts the customer's event into its hour, if it arrived then."""
         ...
 
 
@@ -31,7 +31,8 @@ def read_record(record: LogRecord, rules: Rules, *, horizon_d: int) -> Reading |
         measured = [(rule, rule.group(usage), rule.figure(usage, rank)) for rule in matching]
     except CannotCount:
         return None
-    start_s = hour_start_s(rules.zone_of(usage.subject), usage.time_us // 1_000_000 // QUARTER_S)
+    zone = rules.zone_of(usage.subject, record.timestamp)
+    start_s = hour_start_s(zone, usage.time_us // 1_000_000 // QUARTER_S)
     additions = tuple(
         Addition(Address(start_s, Series(rule.aggregate, rule.name, rule.version, group)), figure)
         for rule, group, figure in measured

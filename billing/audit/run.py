@@ -1,8 +1,8 @@
 """One audit: snapshots of Redis, the log up to what they name, and the comparison, bucket by bucket.
 
-Memory: a pass holds a group of buckets, the state of their keys and about 300 bytes for each of their events' identities. Groups
-are cut so that a pass has about `EVENTS_PER_PASS` events (150 MB), or one bucket. Each pass reads the log once and
-skips the events of other buckets by their key alone.
+Memory: a pass holds a group of buckets, the state of their keys, and about 300 bytes for the identity of each of their
+events. Groups are cut so that a pass has about `EVENTS_PER_PASS` events (150 MB), or one bucket. Each pass reads the
+log once and skips the events of other buckets by their key alone.
 """
 
 import logging
@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 
 import xxhash
 
-from billing.audit.compare import Comparer, Comparison
-from billing.audit.reading import Rules, read_record
+from billing.audit.compare import Comparer, Comparison, Difference
+from billing.audit.facts import CatalogRules
+from billing.audit.reading import read_record
 from billing.audit.recount import DAY_MS, LogRecord, Recount
 from billing.audit.stored import SnapshotReader, StoredBucket, read_bucket
 
@@ -40,8 +41,8 @@ class AuditLog(Protocol):
 
 
 class FactsReader(Protocol):
-    async def rules(self) -> tuple[Rules, Mapping[tuple[str, int], Sequence[str]]]:
-        """The facts as of now, and the names of every meter version's groups."""
+    async def rules(self) -> CatalogRules:
+        """The facts as of now."""
         ...
 
 
@@ -98,12 +99,23 @@ async def compare_all(log: AuditLog, state: SnapshotReader, facts: FactsReader, 
     for group in groups:
         logger.debug("buckets %s to %s of %s", group.start, group.stop - 1, settings.buckets)
         stored = {bucket: await read_bucket(state, bucket, len(log.partitions)) for bucket in group}
-        rules, group_names = await facts.rules()
-        comparer = Comparer(from_s=settings.from_s, with_counters=whole, group_names=group_names, result=comparison)
+        rules = await facts.rules()
+        names = rules.group_names()
+        comparer = Comparer(from_s=settings.from_s, with_counters=whole, group_names=names, result=comparison)
         recounts = await _recount(log, beginnings, stored, rules, settings)
         for bucket, recount in recounts.items():
             comparer.compare(bucket, stored[bucket].stored, recount.result)
+        for bucket, one in stored.items():
+            for partition in log.partitions:
+                _compare_position(comparison, bucket, partition, one.position(partition), await log.end(partition))
     return _conclude(comparison)
+
+
+def _compare_position(comparison: Comparison, bucket: int, partition: int, position: int, end: int) -> None:
+    """A record that names events beyond the log's end is a difference: the log does not hold them."""
+    if position > end:
+        place = {"bucket": bucket, "partition": partition, "counter": "position"}
+        comparison.add(Difference(None, None, None, place, str(position), str(end)))
 
 
 def _conclude(comparison: Comparison) -> Report:
@@ -146,7 +158,7 @@ async def _recount(
     log: AuditLog,
     beginnings: Mapping[int, int],
     stored: Mapping[int, StoredBucket],
-    rules: Rules,
+    rules: CatalogRules,
     settings: Settings,
 ) -> dict[int, Recount]:
     recounts = {
@@ -155,7 +167,8 @@ async def _recount(
     }
     for partition in log.partitions:
         position = max(one.position(partition) for one in stored.values())
-        async for batch in log.read(partition, beginnings[partition], position):
+        end = min(position, await log.end(partition))
+        async for batch in log.read(partition, beginnings[partition], end):
             for record in batch:
                 recount = recounts.get(bucket_of(record.key or b"", settings.buckets))
                 if recount is not None:

@@ -1,7 +1,7 @@
 """The start of a customer's local hour as an instant in UTC, with the time zone rules of the `tzdata` package."""
 
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,7 @@ QUARTER_S = 900
 HOUR_S = 3_600
 
 
-@lru_cache(maxsize=None)
+@cache
 def zone(name: str) -> ZoneInfo:
     """Not the machine's own rules: every reader must cut the same hours. Raises OSError: there is no such zone."""
     with resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:

@@ -13,7 +13,8 @@ from typing import Any
 from billing.domain.money import DIGITS_MAX
 
 DEPTH_MAX = 64
-INTEGER_MAX = 10**DIGITS_MAX
+SURELY_SHORT = 10**60
+"""Whole numbers below this in size have few enough digits."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)  # Also one that never ends: keeps the scan linear.
 _EXPONENT_MAX = 400
 

@@ -8,8 +8,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from decimal import Decimal
+from fractions import Fraction
 
 from billing.domain.money import parse_decimal
 from billing.domain.periods import Window

@@ -1,20 +1,27 @@
 """Meters: what of an event is counted, and in which group.
 
-A meter reads an event in three steps: does it match (type and filter), what is its group, what is its value. Paths
-like `data.usage.tokens` name members of the event; a member name that holds a dot cannot be named.
+A meter reads an event in three steps: does it match (type and filter), what is its group, what is its value.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from engine.aggregate import Aggregate, Value
+import orjson
 
-from billing.domain.money import PLACES, SCALE, parse_decimal, plain
+from billing.domain.document import Table
 from billing.domain.problems import InvalidEvent, Problem
+from billing.domain.properties import (
+    Unreadable,
+    getter,
+    group_text,
+    path_problem,
+    scalar_text,
+    scaled_quantity,
+    text_digest,
+)
 from billing.domain.usage import UsageEvent
+from engine import Aggregate, Value
 
 AGGREGATIONS: Final[Mapping[str, Aggregate]] = {
     "count": Aggregate.COUNT,
@@ -27,13 +34,12 @@ AGGREGATIONS: Final[Mapping[str, Aggregate]] = {
 }
 """The aggregations of a catalog, and what the engine keeps for each. An average is a sum and how many it is of."""
 
-QUANTITY_MAX = 10**15
-GROUP_BYTES_MAX = 256
-_EXACT = Context(prec=80, traps=[Inexact, InvalidOperation, Overflow])
-
-
-class Unreadable(ValueError):
-    """A property does not hold what the meter needs. The message says what it must be."""
+NAME_BYTES_MAX = 128
+GROUPS_MAX = 16
+GROUP_JSON_BYTES_MAX = 800
+"""Bytes of a group's values as JSON, so that name, version and group fit into the name of a series."""
+REMEMBERED_MAX = 10_000
+"""Groups that a meter remembers to be short enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,6 @@ class MeterDefinition:
     group_by: tuple[tuple[str, str], ...] = ()
     filters: tuple[Filter, ...] = ()
 
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        """Sorted: group values stand in this order."""
-        return tuple(name for name, _ in self.group_by)
-
 
 class Meter:
     """One version of a meter, ready to read events: what it counts never changes. Compared and hashed by identity."""
@@ -70,19 +71,14 @@ class Meter:
         self.name: Final = definition.name
         self.aggregation: Final = definition.aggregation
         self.aggregate: Final = AGGREGATIONS[definition.aggregation]
-        self.group_names: Final = definition.group_names
-        self._reader: Final = _compile(self)
+        self.group_names: Final = tuple(name for name, _ in definition.group_by)
+        """Sorted: group values stand in this order."""
+        self.read: Final = _compile(self)
+        """`read(event, time_us)`: what the event adds as a Measure, or None if it does not match; `time_us` ranks
+        the values of a `latest` meter. Raises InvalidEvent: it matches, and a property cannot be read."""
 
     def __repr__(self) -> str:
         return f"<meter {self.name} version {self.version}>"
-
-    def read(self, event: UsageEvent, time_us: int) -> "Measure | None":
-        """What the event adds, or None if it does not match. `time_us` ranks the values of a `latest` meter.
-
-        Raises:
-            InvalidEvent: it matches, and a property cannot be read; every such property.
-        """
-        return self._reader(event, time_us)
 
 
 class Measure(NamedTuple):
@@ -97,12 +93,12 @@ class MeterSet:
     """The meters that are valid for arrivals in [from_ms, until_ms)."""
 
     def __init__(self, meters: Iterable[Meter], from_ms: int, until_ms: int) -> None:
-        self.meters = tuple(meters)
-        self.from_ms = from_ms
-        self.until_ms = until_ms
-        self._by_type: dict[str, tuple[Meter, ...]] = {}
-        for meter in self.meters:
-            self._by_type[meter.definition.event_type] = (*self._by_type.get(meter.definition.event_type, ()), meter)
+        self.meters: Final = {meter.name: meter for meter in meters}
+        self.from_ms: Final = from_ms
+        self.until_ms: Final = until_ms
+        self._by_type: dict[str, list[Meter]] = {}
+        for meter in self.meters.values():
+            self._by_type.setdefault(meter.definition.event_type, []).append(meter)
 
     def measure(self, event: UsageEvent, time_us: int) -> list[Measure]:
         """What the event adds to every meter that it matches; none: it is unmetered.
@@ -121,172 +117,125 @@ class MeterSet:
                 if measure is not None:
                     measures.append(measure)
         if problems:
-            raise InvalidEvent(dict.fromkeys(problems))
+            raise InvalidEvent(problems)
         return measures
 
 
-def digest_of(text: str) -> bytes:
-    """The 16 bytes by which a `unique` meter knows a value."""
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+def read_meter(table: Table) -> MeterDefinition:
+    """The meter of a catalog's table; whatever is wrong goes to the table's problems."""
+    name = table.text("name")
+    if len(orjson.dumps(name)) > NAME_BYTES_MAX + 2:
+        table.report("name", f"must have at most {NAME_BYTES_MAX} bytes")
+    aggregation = table.choice("aggregation", AGGREGATIONS)
+    event_type = table.text("event_type")
+    property_ = _read_property(table, aggregation)
+    group_by = table.text_map("group_by")
+    for group, path in group_by.items():
+        _check_path(table, f"group_by.{group}", path)
+    if len(group_by) > GROUPS_MAX:
+        table.report("group_by", f"must have at most {GROUPS_MAX} names")
+    filters = tuple(_read_filters(table))
+    table.close()
+    return MeterDefinition(
+        name, event_type, aggregation or "count", property_, tuple(sorted(group_by.items())), filters
+    )
 
 
-def scaled_quantity(value: object) -> int:
-    """A quantity times 10**12, exactly: of a JSON integer, a JSON number or a decimal text.
-
-    Raises:
-        Unreadable: not a number, more than 12 decimals, or not below 10**15 in size.
-    """
-    if type(value) is int:
-        if -QUANTITY_MAX < value < QUANTITY_MAX:
-            return value * SCALE
-        raise Unreadable("must be below 10^15 in size")
-    if type(value) is str:
-        try:
-            exact = parse_decimal(value) * SCALE
-        except ValueError as error:
-            raise Unreadable(str(error)) from None
-        if abs(exact) >= QUANTITY_MAX * SCALE:
-            raise Unreadable("must be below 10^15 in size")
-        if exact.denominator != 1:
-            raise Unreadable(f"must have at most {PLACES} decimals")
-        return exact.numerator
-    if type(value) is Decimal:
-        return _scaled_decimal(value)
-    raise Unreadable("is missing" if value is None else "must be a number, or a decimal number as text")
+def _read_property(table: Table, aggregation: str) -> str | None:
+    """The path of what is counted. `aggregation`: "" if the catalog names none that there is."""
+    if aggregation == "count":
+        if table.has("property"):
+            table.report("property", "must be absent: a count has none")
+        return None
+    if not aggregation and not table.has("property"):
+        return None
+    path = table.text("property")
+    _check_path(table, "property", path)
+    return path
 
 
-def _scaled_decimal(value: Decimal) -> int:
-    if value and value.adjusted() >= 15:
-        raise Unreadable("must be below 10^15 in size")
-    try:
-        return int(_EXACT.to_integral_exact(_EXACT.scaleb(value, PLACES)))
-    except Inexact:
-        raise Unreadable(f"must have at most {PLACES} decimals") from None
+def _read_filters(table: Table) -> Iterator[Filter]:
+    inner = table.table("filter")
+    for path in sorted(inner.members) if inner is not None else ():
+        assert inner is not None
+        values = inner.texts(path)
+        _check_path(inner, path, path)
+        if not values:
+            inner.report(path, "must list the values that pass: without one the meter counts nothing")
+        yield Filter(path, frozenset(values))
 
 
-def group_text(value: object) -> str:
-    """A group property as text: numbers plainly (1.50 is `1.5`), booleans as in JSON, absent or null as "".
-
-    Raises:
-        Unreadable: an object or a list, or more than 256 bytes.
-    """
-    if type(value) is not str:
-        value = scalar_text(value)
-        if value is None:
-            raise Unreadable("must be text, a number or a boolean")
-    if len(value) > GROUP_BYTES_MAX // 4 and len(value.encode()) > GROUP_BYTES_MAX:
-        raise Unreadable(f"must have at most {GROUP_BYTES_MAX} bytes")
-    return value
-
-
-def scalar_text(value: object) -> str | None:
-    """The text of a string, number or boolean, "" for what is absent or null; None for an object or a list."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    return plain(value, places=500) if isinstance(value, Decimal) else None
+def _check_path(table: Table, name: str, path: str) -> None:
+    if path and (problem := path_problem(path)):
+        table.report(name, problem)
 
 
 def _compile(meter: Meter) -> Callable[[UsageEvent, int], Measure | None]:
     """One closure that reads everything the meter needs, with the paths resolved once."""
     definition = meter.definition
-    filters = [(_getter(item.path), item.values) for item in definition.filters]
-    groups = [(path, _getter(path)) for _, path in definition.group_by]
-    path = definition.property
-    get = _getter(path) if path is not None else None
-    convert = _VALUES[definition.aggregation]
+    filters = [(getter(item.path), item.values) for item in definition.filters]
+    groups = [getter(path) for _, path in definition.group_by]
+    get = getter(definition.property) if definition.property is not None else None
+    convert = _CONVERSIONS.get(definition.aggregation)
+    ranked = definition.aggregation == "latest"
+    known: dict[tuple[object, ...], tuple[str, ...]] = {}
 
     def read(event: UsageEvent, time_us: int) -> Measure | None:
         for get_filtered, values in filters:
             if scalar_text(get_filtered(event)) not in values:
                 return None
-        place = path
+        found = tuple([get_group(event) for get_group in groups])
         try:
-            value: Value = convert(get(event), time_us) if get is not None else None
-            group = []
-            for place, get_group in groups:
-                group.append(group_text(get_group(event)))
-        except Unreadable:
-            raise InvalidEvent(_unreadable(meter, event, time_us)) from None
-        return Measure(meter, tuple(group), value)
+            value = None if get is None or convert is None else convert(get(event))
+            group = known.get(found)
+        except (Unreadable, TypeError):
+            raise InvalidEvent(_unreadable(definition, event)) from None
+        if group is None:
+            group = _read_group(definition, event, known)
+        if ranked:
+            assert isinstance(value, int)
+            return Measure(meter, group, (time_us, value))
+        return Measure(meter, group, value)
 
     return read
 
 
-def _unreadable(meter: Meter, event: UsageEvent, time_us: int) -> Iterable[Problem]:
+def _read_group(
+    definition: MeterDefinition, event: UsageEvent, known: dict[tuple[object, ...], tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The group's texts, checked. Remembers groups of texts alone, for to a dict 1, 1.0 and true are the same."""
+    found = [getter(path)(event) for _, path in definition.group_by]
+    try:
+        group = tuple([group_text(value) for value in found])
+    except Unreadable:
+        raise InvalidEvent(_unreadable(definition, event)) from None
+    if len(orjson.dumps(group)) > GROUP_JSON_BYTES_MAX:
+        raise InvalidEvent([Problem("data", f"the groups of meter {definition.name} are too long together")])
+    if all(type(value) is str for value in found):
+        if len(known) >= REMEMBERED_MAX:
+            known.clear()
+        known[group] = group
+    return group
+
+
+def _unreadable(definition: MeterDefinition, event: UsageEvent) -> Iterator[Problem]:
     """Every property of the meter that the event does not hold as it should."""
-    definition = meter.definition
+    reads: list[tuple[str, Callable[[object], object]]] = [(path, group_text) for _, path in definition.group_by]
     if definition.property is not None:
+        reads.insert(0, (definition.property, _CONVERSIONS[definition.aggregation]))
+    for path, convert in reads:
         try:
-            _VALUES[definition.aggregation](_getter(definition.property)(event), time_us)
+            convert(getter(path)(event))
         except Unreadable as error:
-            yield Problem(definition.property, f"{error} (meter {meter.name})")
-    for _, path in definition.group_by:
-        try:
-            group_text(_getter(path)(event))
-        except Unreadable as error:
-            yield Problem(path, f"{error} (meter {meter.name})")
+            yield Problem(path, f"{error} (meter {definition.name})")
 
 
-def _unique_value(value: object, _time_us: int) -> bytes:
-    text = scalar_text(value)
-    if value is None or text is None:
-        raise Unreadable("is missing" if value is None else "must be text, a number or a boolean")
-    return digest_of(text)
-
-
-def _number_value(value: object, _time_us: int) -> int:
-    return scaled_quantity(value)
-
-
-def _latest_value(value: object, time_us: int) -> tuple[int, int]:
-    return time_us, scaled_quantity(value)
-
-
-_VALUES: Final[Mapping[str, Callable[[object, int], Value]]] = {
-    "sum": _number_value,
-    "average": _number_value,
-    "min": _number_value,
-    "max": _number_value,
-    "latest": _latest_value,
-    "unique": _unique_value,
-    "count": _number_value,
+_CONVERSIONS: Final[Mapping[str, Callable[[object], int | bytes]]] = {
+    "sum": scaled_quantity,
+    "average": scaled_quantity,
+    "min": scaled_quantity,
+    "max": scaled_quantity,
+    "latest": scaled_quantity,
+    "unique": text_digest,
 }
-
-ATTRIBUTES = ("id", "source", "type", "subject")
-"""What a path may name outside of `data`."""
-
-
-def path_problem(path: str) -> str | None:
-    """Why a path names nothing that an event can hold, or None."""
-    first, *rest = path.split(".")
-    if first in ATTRIBUTES:
-        return f"{first} has no members" if rest else None
-    if first == "data" and rest and all(rest):
-        return None
-    return f'must be "data." and the name of a member, or one of {", ".join(ATTRIBUTES)}'
-
-
-def _getter(path: str) -> Callable[[UsageEvent], Any]:
-    """Reads the member at `path`; what is absent, or lies within something that is no object, is None."""
-    first, *names = path.split(".")
-    if first != "data":
-        return lambda event: getattr(event, first)
-    if len(names) == 1:
-        only = names[0]
-        return lambda event: event.data.get(only) if type(event.data) is dict else None
-
-    def walk(event: UsageEvent) -> Any:
-        value: Any = event.data
-        for name in names:
-            if type(value) is not dict:
-                return None
-            value = value.get(name)
-        return value
-
-    return walk
+"""How a property becomes a value of the engine; a count has none."""

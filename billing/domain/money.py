@@ -7,10 +7,11 @@ exponent. Nothing here is ever a float.
 import re
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 PLACES = 12
 """Decimals that a quantity may have, and that a quotient is shown with."""
-SCALE = 10**PLACES
+SCALE: Final[int] = 10**PLACES
 DIGITS_MAX = 64
 """Digits that a decimal text may have: more is a mistake or an attack, and refused before it is read."""
 

@@ -111,7 +111,9 @@ def _check_model(row: Table, entry: PlanRate, meter: MeterDefinition) -> None:
     if not isinstance(model, Percentage):
         return
     if meter.aggregation != "sum":
-        row.report("rate.model", f"a percentage prices amounts of a sum, but meter {meter.name!r} is {meter.aggregation}")
+        row.report(
+            "rate.model", f"a percentage prices amounts of a sum, but meter {meter.name!r} is {meter.aggregation}"
+        )
     if model.needs_transactions or (entry.rate.transform and entry.rate.transform.round != "none"):
         row.report(
             "rate",

@@ -5,13 +5,16 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """`field` is the place (`data.tokens`, `plans[0].rates[1].rate.unit`), "" for the whole."""
+    """`field` is the place (`data.tokens`, `plans[0].rates[1].rate.unit`), "" for the whole; `line` counts from 1."""
 
     field: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}" if self.field else self.message
+        place = f"{self.field}: " if self.field else ""
+        line = f"line {self.line}: " if self.line else ""
+        return f"{line}{place}{self.message}"
 
 
 class Invalid(ValueError):

@@ -42,16 +42,13 @@ def parse_rate(document: object, place: str = "") -> Rate:
 def read_rate(table: Table) -> Rate:
     """The rate of a table; whatever is wrong goes to the table's problems."""
     name = table.choice("model", MODELS)
-    if name:
-        model = MODELS[name](table)
-    else:  # Which other members belong to a model that is not known cannot be said.
-        model = PerUnit()
+    model = MODELS[name](table) if name else PerUnit()
     transform = _read_transform(table)
     minimum = table.decimal("minimum", ZERO)
     maximum = table.optional_decimal("maximum")
     if maximum is not None and maximum < minimum:
         table.report("maximum", "must not be below the minimum")
-    if name:
+    if name:  # else nobody can say which members are known
         table.close()
     return Rate(model, transform, minimum, maximum)
 
@@ -71,9 +68,7 @@ def _read_per_unit(table: Table) -> Model:
 
 
 def _read_package(table: Table) -> Model:
-    return Package(
-        table.decimal("size", above=0), table.decimal("amount", ZERO), table.decimal("included", ZERO)
-    )
+    return Package(table.decimal("size", above=0), table.decimal("amount", ZERO), table.decimal("included", ZERO))
 
 
 def _read_percentage(table: Table) -> Model:

@@ -1,7 +1,7 @@
 """A rate in words, for people who look at a line and ask why it costs that much.
 
-Prices keep every digit. Amounts stand in `symbol` notation (`$0.00002`) where the currency has a common one, else
-behind the currency's code (`CHF 0.5`).
+Prices keep every digit. An amount stands behind its currency's sign where that is common (`$0.00002`), else behind
+its code (`CHF 0.50`).
 """
 
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from billing.domain.rates import (
     Volume,
 )
 
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 TIERS_SHOWN_MAX = 4
 
 
-def rate_text(rate: Rate, unit: str, currency: str) -> str:
-    """What the rate asks for, in one line: `$0.00002 per token`. `unit`: what one unit of the quantity is called."""
+def rate_text(rate: Rate, meter: str, currency: str) -> str:
+    """What the rate asks for, in one line: `$0.00002 per token`. The meter's name is the name of what it counts."""
 
     def money(value: Fraction) -> str:
         text = amount_text(value, currency)
-        return f"{SYMBOLS[currency]}{text}" if currency in SYMBOLS else f"{currency} {text}"
+        return f"{SIGNS[currency]}{text}" if currency in SIGNS else f"{currency} {text}"
 
-    parts = [_model_text(rate, unit, money)]
+    parts = [_model_text(rate, meter, money)]
     if rate.transform is not None:
-        parts.append(_transform_text(rate.transform, unit))
+        parts.append(_transform_text(rate.transform, meter))
     if rate.minimum:
         parts.append(f"at least {money(rate.minimum)}")
     if rate.maximum is not None:
@@ -42,12 +42,24 @@ def rate_text(rate: Rate, unit: str, currency: str) -> str:
     return ", ".join(parts)
 
 
-def _model_text(rate: Rate, unit: str, money: Callable[[Fraction], str]) -> str:
+def singular(name: str) -> str:
+    """One of what a meter counts: `tokens` are counted, each is a `token`."""
+    return name[:-1] if name.endswith("s") and not name.endswith(("ss", "us", "is")) else name
+
+
+def grouped(value: Fraction) -> str:
+    """A quantity with its thousands apart: `1,000,000.5`."""
+    whole, point, decimals = plain(value).partition(".")
+    return f"{int(whole):,}{point}{decimals}"
+
+
+def _model_text(rate: Rate, meter: str, money: Callable[[Fraction], str]) -> str:
+    unit = singular(meter)
     match rate.model:
         case PerUnit(price, included):
             return (f"{money(price)} per {unit}" if price else "free") + _included(included)
         case Package(size, amount, included):
-            return f"{money(amount)} per started {plain(size)} × {unit}{_included(included)}"
+            return f"{money(amount)} per started {grouped(size)} {meter}{_included(included)}"
         case Graduated(tiers):
             return "in steps: " + _tiers_text(tiers, lambda tier: f"{money(tier.unit)} per {unit}", money)
         case Volume(tiers):
@@ -75,17 +87,17 @@ def _percentage_text(share: Percentage, money: Callable[[Fraction], str]) -> str
 def _tiers_text(tiers: tuple[Tier, ...], price: Callable[[Tier], str], money: Callable[[Fraction], str]) -> str:
     parts = []
     for tier in tiers[:TIERS_SHOWN_MAX]:
-        reach = "then" if tier.up_to is None else f"to {plain(tier.up_to)}"
+        reach = "then" if tier.up_to is None else f"to {grouped(tier.up_to)}"
         flat = f" + {money(tier.flat)}" if tier.flat else ""
         parts.append(f"{price(tier)}{flat}" if len(tiers) == 1 else f"{reach} {price(tier)}{flat}")
     hidden = len(tiers) - len(parts)
     return "; ".join(parts) + (f"; and {hidden} more" if hidden else "")
 
 
-def _transform_text(transform: Transform, unit: str) -> str:
+def _transform_text(transform: Transform, meter: str) -> str:
     words = {"up": ", rounded up", "down": ", rounded down", "half_up": ", rounded half up", "none": ""}
-    return f"one {unit} is the quantity ÷ {plain(transform.divide)}{words[transform.round]}"
+    return f"where one unit is {grouped(transform.divide)} {meter}{words[transform.round]}"
 
 
 def _included(included: Fraction) -> str:
-    return f", {plain(included)} included" if included else ""
+    return f", {grouped(included)} included" if included else ""

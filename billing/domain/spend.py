@@ -10,12 +10,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from engine.aggregate import Aggregate, Reading, merge
-
 from billing.domain.meters import Meter
 from billing.domain.money import CURRENCY_EXPONENTS, SCALE, round_half_up, to_amount
 from billing.domain.plans import Plan, PlanRate
 from billing.domain.rates import Matrix, Percentage
+from engine import Aggregate, Reading, merge
 
 ZERO = Fraction(0)
 
@@ -139,11 +138,11 @@ def _charge(entry: PlanRate, items: list[Usage]) -> Fraction:
     if isinstance(model, Matrix):
         return entry.rate.bounded(sum((_cell_charge(entry, cell) for cell in _cells(model, items)), ZERO))
     quantity = quantity_of(items)
-    if isinstance(model, Percentage):
+    if isinstance(model, Percentage) and quantity >= 0:
         if entry.rate.transform is not None:
             quantity = entry.rate.transform.apply(quantity)
         count = sum(item.reading.count for item in items)
-        return entry.rate.bounded(max(model.charge_sum(count, quantity), ZERO))
+        return entry.rate.bounded(model.charge_sum(count, quantity))
     return entry.rate.price(quantity)
 
 

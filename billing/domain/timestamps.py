@@ -1,4 +1,4 @@
-"""RFC 3339 times as microseconds since 1970 in UTC, and back. Whole days are remembered, so that a time costs little."""
+"""RFC 3339 times as microseconds since 1970 in UTC, and back. Whole seconds are remembered, so a time costs little."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

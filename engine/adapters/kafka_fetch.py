@@ -2,15 +2,13 @@
 
 aiokafka moves a partition's position when it hands out records. Were its own waiting call cancelled, or did it meet an
 error after it had taken records of another partition, those records would be gone. So here records are taken without
-awaiting anything, one partition a call, and all waiting is done apart from that. This reads three things that have no
-public name: the fetched records by partition, the waiter for new ones, and a partition's state.
+awaiting anything, one partition a call, and all waiting is done apart from that.
 
 A partition that nobody names keeps what was prefetched and costs the others at most one prefetch backoff (0.1 s) for
 each such chunk, so nothing is ever paused for that: a pause would throw the chunk away.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +22,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.fetch import FetchRequest
 
-from engine.adapters.kafka_client import ANSWER_S, answered, describe
+from engine.adapters import kafka_inside as inside
+from engine.adapters.kafka_client import answered, describe
 from engine.errors import Unanswered
 from engine.ports import OffsetOutOfRange
 
@@ -96,10 +95,9 @@ class RecordFetcher:
         topic_partition = TopicPartition(self._topic, partition)
         async with answered(f"end of {self._topic}/{partition}"):
             near = int((await self._consumer.end_offsets([topic_partition]))[topic_partition])
-            client: Any = self._consumer._client
             topics = [(self._topic, [(partition, near, 1)])]
             request = FetchRequest(END_WAIT_MS, 1, 1, READ_UNCOMMITTED, topics, rack_id="")
-            response = await client.send(client.cluster.leader_for_partition(topic_partition), request)
+            response = await inside.ask_leader(self._consumer, topic_partition, request)
         for _, answers in response.topics:
             for _, code, mark, *_ in answers:
                 if not code:
@@ -112,7 +110,7 @@ class RecordFetcher:
         """What is there now. Awaits nothing that suspends, so it happens as a whole or not at all."""
         taken: dict[int, Sequence[ConsumerRecord[bytes, bytes]]] = {}
         self._check_alive()
-        if self._consumer._subscription.reassignment_in_progress:
+        if inside.reassigning(self._consumer):
             return taken
         self._turn += 1
         left = events_max
@@ -121,7 +119,7 @@ class RecordFetcher:
             topic_partition = TopicPartition(self._topic, partition)
             try:
                 self._check_inside(partition)
-                if topic_partition not in self._consumer._fetcher._records:
+                if not inside.has_records(self._consumer, topic_partition):
                     continue
                 records = (await self._consumer.getmany(topic_partition, max_records=left)).get(topic_partition)
             except NoOffsetForPartitionError:
@@ -139,17 +137,15 @@ class RecordFetcher:
         return taken
 
     def _check_alive(self) -> None:
-        """Picks up what went wrong in the consumer's own tasks: the group's waits until somebody has."""
         try:
-            self._consumer._coordinator.check_errors()
+            inside.check_group(self._consumer)
         except KafkaError as error:
             raise Unanswered(f"group or metadata of {self._topic}: {describe(error)}") from error
 
     @property
     def broken(self) -> bool:
-        """Whether a task inside the consumer has ended that should not have: it will never deliver again."""
-        coordination = getattr(self._consumer._coordinator, "_coordination_task", None)
-        return self._consumer._fetcher.error_future.done() or (coordination is not None and coordination.done())
+        """Whether the consumer will never deliver again."""
+        return inside.is_broken(self._consumer)
 
     def _check_inside(self, partition: int) -> None:
         """Brokers may answer a fetch beyond the end with silence instead of an error."""
@@ -167,7 +163,7 @@ class RecordFetcher:
         """Forgets the prefetched records of a partition: some may have been decoded before the error came."""
         state = self._state(topic_partition.partition)
         if state is not None and state.has_valid_position:
-            self._consumer._fetcher.seek_to(topic_partition, state.position)
+            self._consumer.seek(topic_partition, state.position)
 
     def _translated(self, error: Exception, partition: int) -> Exception:
         if isinstance(error, OffsetOutOfRangeError):
@@ -178,7 +174,7 @@ class RecordFetcher:
 
     async def _wait_for_records(self, wait_s: float) -> None:
         """Returns when anything was fetched, the consumer closes, or the time is over."""
-        waiter = self._consumer._fetcher._create_fetch_waiter()
+        waiter = inside.next_records(self._consumer)
         try:
             await asyncio.wait([waiter], timeout=wait_s)
             if waiter.done():
@@ -189,26 +185,4 @@ class RecordFetcher:
             waiter.cancel()
 
     def _state(self, partition: int) -> Any:
-        """aiokafka's state of an assigned partition, or None."""
-        subscription = self._consumer._subscription.subscription
-        if subscription is None or subscription.assignment is None:
-            return None
-        return subscription.assignment.state_value(TopicPartition(self._topic, partition))
-
-
-async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float = ANSWER_S) -> None:
-    """Leaves the group and closes; where the servers do not answer in time, just closes."""
-    try:
-        async with asyncio.timeout(within_s):
-            await consumer.stop()
-        return
-    except TimeoutError:
-        pass  # it waits for an answer to its join, or for its farewell: the group will notice by itself
-    coordinator, fetcher = consumer._coordinator, consumer._fetcher
-    if coordinator is not None and hasattr(coordinator, "_stop_heartbeat_task"):
-        await coordinator._stop_heartbeat_task()
-        await coordinator._stop_commit_offsets_refresh_task()
-    if fetcher is not None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await fetcher.close()
-    await consumer._client.close()
+        return inside.partition_state(self._consumer, TopicPartition(self._topic, partition))

@@ -70,7 +70,9 @@ class KafkaLog:
             await self._listener.revoked(partitions)
         self._member = await patiently(self._join, self._waiting)
 
-    async def fetch(self, partitions: Sequence[int], *, events_max: int, wait_s: float) -> Mapping[int, Sequence[Event]]:
+    async def fetch(
+        self, partitions: Sequence[int], *, events_max: int, wait_s: float
+    ) -> Mapping[int, Sequence[Event]]:
         member = self._member
         if member is None:
             await asyncio.sleep(wait_s)

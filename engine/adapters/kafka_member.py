@@ -3,13 +3,11 @@
 aiokafka stamps a commit with the generation of the moment and repeats it until it is taken, perhaps in a generation in
 which the partition is another member's. A commit that falls between two generations is even stamped as nobody's, and a
 broker takes that when the group is empty. Here every commit and heartbeat is made once, and only in the generation in
-which the partitions were handed out. This reads these of aiokafka's names that are not public: the coordinator with
-its generation, its one commit, its one heartbeat, and the start of its heartbeat task.
+which the partitions were handed out.
 """
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -22,8 +20,9 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
+from engine.adapters import kafka_inside as inside
 from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered
-from engine.adapters.kafka_fetch import RecordFetcher, stop_consumer
+from engine.adapters.kafka_fetch import RecordFetcher
 from engine.errors import Unanswered
 from engine.ports import Committed, RebalanceListener
 
@@ -81,7 +80,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         """Returns when the topic is known; partitions come later, through the listener. Raises KafkaError, OSError."""
         try:
             await self._consumer.start()
-            await self._consumer._client._wait_on_metadata(self._topic)
+            await inside.partitions_of(self._consumer, self._topic)
             self._consumer.subscribe([self._topic], listener=self)
         except BaseException:
             await self.leave()
@@ -91,7 +90,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         """Leaves the group; the listener hears nothing more."""
         self._listener = None
         self._generation = None
-        await stop_consumer(self._consumer)
+        await inside.stop_consumer(self._consumer, ANSWER_S)
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -108,11 +107,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._generation = None
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        # Nothing is fetched before it was sought. And aiokafka sends heartbeats only once this has returned, which may
-        # be later than the session allows.
-        self._consumer.pause(*assigned)
-        self._coordinator._start_heartbeat_task()
-        self._generation = self._coordinator.generation
+        self._consumer.pause(*assigned)  # nothing is fetched before it was sought
+        inside.start_heartbeats(self._consumer)
+        self._generation = inside.generation(self._consumer)
         self._partitions = frozenset(partition.partition for partition in assigned)
         if self._listener is not None:
             await self._listener.assigned(self._partitions)
@@ -120,8 +117,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
     async def committed(self, partition: int) -> Committed | None:
         topic_partition = TopicPartition(self._topic, partition)
         async with answered(f"committed offset of {self._topic}/{partition}"):
-            stored = await self._coordinator.fetch_committed_offsets([topic_partition])
-        found = stored.get(topic_partition)
+            found = await inside.committed_with_metadata(self._consumer, topic_partition)
         return None if found is None else Committed(found.offset, found.metadata or "")
 
     async def commit(self, offsets: Mapping[int, Committed]) -> bool:
@@ -134,10 +130,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             return False
         try:
             async with answered(f"commit of {self._topic}"):
-                await self._coordinator.ensure_coordinator_known()
+                await inside.coordinator_known(self._consumer)
                 if not self._in(generation):
                     return False
-                await self._coordinator._do_commit_offsets(None, wanted)
+                await inside.commit_once(self._consumer, wanted)
         except Unanswered as unanswered:
             if isinstance(unanswered.__cause__, REFUSALS):
                 return False
@@ -152,25 +148,17 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         while generation is not None and self._in(generation) and partition in self._partitions:
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    await self._coordinator.ensure_coordinator_known()
+                    await inside.coordinator_known(self._consumer)
                     if not self._in(generation):
                         return False
-                    taken = await self._coordinator._do_heartbeat()
+                    taken = await inside.heartbeat_once(self._consumer)
             except (TimeoutError, KafkaError):
                 taken = False  # not answered, or answered with what only the operator can change
             if taken:  # also where a rebalance is under way, which it reports by asking for a new join
-                return self._in(generation) and not self._coordinator.need_rejoin(self._subscription)
+                return self._in(generation) and not inside.wants_rejoin(self._consumer)
             await asyncio.sleep(CONFIRM_RETRY_S)
         return False
 
     def _in(self, generation: int) -> bool:
         """Whether this is still the generation that the coordinator would be told, and one that it gave us."""
-        return generation > 0 and self._generation == generation == self._coordinator.generation
-
-    @property
-    def _coordinator(self) -> Any:
-        return self._consumer._coordinator
-
-    @property
-    def _subscription(self) -> Any:
-        return self._consumer._subscription.subscription
+        return generation >= 0 and self._generation == generation == inside.generation(self._consumer)

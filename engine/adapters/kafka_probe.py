@@ -8,7 +8,8 @@ from aiokafka.admin import NewPartitions
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
-from engine.adapters.kafka_fetch import RecordFetcher, stop_consumer
+from engine.adapters.kafka_fetch import RecordFetcher
+from engine.adapters.kafka_inside import committed_with_metadata, stop_consumer
 from engine.adapters.kafka_topics import TopicSpec, admin, ensure_topics
 from engine.errors import Unanswered
 
@@ -71,7 +72,7 @@ async def _probe(bootstrap: str) -> Capabilities:
                 out_of_range_said=await _says_out_of_range(consumer, last),
             )
     finally:
-        await stop_consumer(consumer)
+        await stop_consumer(consumer, ANSWER_S)
 
 
 async def _produce(bootstrap: str) -> int:
@@ -113,15 +114,15 @@ async def _adds_partitions(bootstrap: str) -> bool:
 
 async def _keeps_metadata(consumer: AIOKafkaConsumer, last: int) -> bool:
     await consumer.commit({_PARTITION: OffsetAndMetadata(last, PROBE)})
-    stored = await consumer._coordinator.fetch_committed_offsets([_PARTITION])
-    return _PARTITION in stored and stored[_PARTITION].metadata == PROBE
+    stored = await committed_with_metadata(consumer, _PARTITION)
+    return stored is not None and stored.metadata == PROBE
 
 
 async def _appends_time(consumer: AIOKafkaConsumer, last: int) -> bool:
     records = RecordFetcher(consumer, PROBE)
     records.seek(0, last)
-    found = (await records.fetch([0], events_max=1, wait_s=ANSWER_S)).get(0)
-    return bool(found) and found[0].timestamp != LONG_AGO_MS
+    found = (await records.fetch([0], events_max=1, wait_s=ANSWER_S)).get(0, ())
+    return any(record.timestamp != LONG_AGO_MS for record in found)
 
 
 async def _says_out_of_range(consumer: AIOKafkaConsumer, last: int) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
-from engine.adapters.kafka_fetch import RecordFetcher, stop_consumer
+from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
+from engine.adapters.kafka_fetch import RecordFetcher
+from engine.adapters.kafka_inside import partitions_of, stop_consumer
 from engine.adapters.kafka_log import FETCH_WAIT_MS, PARTITION_FETCH_BYTES
 from engine.event import Event
 
@@ -44,7 +45,7 @@ class LogReader:
     async def stop(self) -> None:
         consumer, self._consumer, self._records = self._consumer, None, None
         if consumer is not None:
-            await stop_consumer(consumer)
+            await stop_consumer(consumer, ANSWER_S)
 
     async def fetch(
         self, partitions: Sequence[int] | None = None, *, events_max: int = 10_000, wait_s: float = 1.0
@@ -60,7 +61,9 @@ class LogReader:
         named = self.partitions if partitions is None else partitions
         return await self._started().fetch(named, events_max=events_max, wait_s=wait_s)
 
-    async def read(self, partition: int, first: int, end: int, *, events_max: int = 10_000) -> AsyncIterator[Sequence[Event]]:
+    async def read(
+        self, partition: int, first: int, end: int, *, events_max: int = 10_000
+    ) -> AsyncIterator[Sequence[Event]]:
         """Batches of the events of [first, end), for an `end` that the log has reached. Raises as `fetch`."""
         self.seek(partition, first)
         while self.position(partition) < end:
@@ -129,11 +132,11 @@ class LogReader:
         )
         try:
             await consumer.start()
-            known = await consumer._client._wait_on_metadata(self._topic)
+            known = await partitions_of(consumer, self._topic)
             self.partitions = tuple(sorted(known if self._wanted is None else self._wanted))
             consumer.assign([TopicPartition(self._topic, partition) for partition in self.partitions])
         except BaseException:
-            await stop_consumer(consumer)
+            await stop_consumer(consumer, ANSWER_S)
             raise
         return consumer
 

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, describe, patiently, say_waiting
+from engine.adapters.kafka_inside import sends_no_more, stop_producer
 from engine.errors import Unanswered, Unsendable
 from engine.event import Message
 
@@ -68,7 +69,7 @@ class KafkaSender:
         """Sends what is still waiting, for at most STOP_S, and closes."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer)
+            await stop_producer(producer, STOP_S)
 
     async def send(self, messages: Sequence[Message]) -> None:
         """See the port.
@@ -81,10 +82,8 @@ class KafkaSender:
         sent: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(self._send_s):
-                for message in messages:
-                    sent.append(
-                        await producer.send(message.topic, message.value, message.key, headers=message.headers)
-                    )
+                for topic, key, value, headers in messages:
+                    sent.append(await producer.send(topic, value, key, headers=headers))
                 if sent:
                     await asyncio.wait(sent)
         except TimeoutError as error:
@@ -121,9 +120,9 @@ class KafkaSender:
         async with self._reviving:
             if self._producer is None:
                 raise Unanswered("the sender is not started")
-            if self._producer._sender.sender_task.done():
+            if sends_no_more(self._producer):
                 dead, self._producer = self._producer, await patiently(self._connect, self._waiting)
-                await _stop(dead)
+                await stop_producer(dead, STOP_S)
             return self._producer
 
 
@@ -140,17 +139,6 @@ class _Partitioner(DefaultPartitioner):  # type: ignore[misc]
 @functools.lru_cache(maxsize=65_536)
 def _hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Flushes and closes; gives up what the servers do not take in time."""
-    try:
-        async with asyncio.timeout(STOP_S):
-            await producer.flush()
-    except TimeoutError:
-        producer._message_accumulator.fail_all(KafkaError("the sender was stopped"))
-        await producer.client.close()
-    await producer.stop()
 
 
 def _outcome(future: asyncio.Future[object]) -> BaseException | None:

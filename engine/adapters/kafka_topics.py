@@ -98,7 +98,7 @@ async def add_partitions(bootstrap: str, topic: str, total: int) -> None:
             async with answered(f"adding partitions to {topic}"):
                 await client.create_partitions({topic: NewPartitions(total)})
         except Unanswered as unanswered:
-            if isinstance(unanswered.__cause__, IncompatibleBrokerVersion | InvalidPartitionsError | PolicyViolationError):
+            if isinstance(unanswered.__cause__, (IncompatibleBrokerVersion, *MISTAKES)):
                 raise ConfigError([str(unanswered)]) from unanswered
             raise
 

@@ -86,13 +86,14 @@ class ApacheKafka(EmbeddedServer):
     def _properties(self, node: int, port: int) -> str:
         controller = node == 1
         replicas = min(self._brokers, 3)
-        listeners = f"PLAINTEXT://{HOST}:{port}" + (f",CONTROLLER://{HOST}:{self._controller_port}" if controller else "")
+        clients = f"PLAINTEXT://{HOST}:{port}"
+        listeners = f"{clients},CONTROLLER://{HOST}:{self._controller_port}" if controller else clients
         values: dict[str, object] = {
             "process.roles": "broker,controller" if controller else "broker",
             "node.id": node,
             "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
             "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "advertised.listeners": clients,
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": self.folder / f"node-{node}",

@@ -93,7 +93,8 @@ class Supervisor:
 
     def _ask(self, request: dict[str, object]) -> dict[str, Any]:
         with self._turn:
-            assert self._process.stdin is not None and self._process.stdout is not None
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()

@@ -40,9 +40,7 @@ class EmbeddedRedis(EmbeddedServer):
 
     def start(self) -> None:
         self._supervisor = Supervisor("redis", self._folder)
-        self._daemon = Daemon(
-            self._supervisor, "redis", command=self._command, is_ready=_is_ready, port=self._port
-        )
+        self._daemon = Daemon(self._supervisor, "redis", command=self._command, is_ready=_is_ready, port=self._port)
         self._daemon.start()
 
     def stop(self) -> None:

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 LOOK_S = 0.2
@@ -36,14 +37,14 @@ class Processes:
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, command: list[str], log: str) -> int:
-        with open(log, "ab") as output:
+        with Path(log).open("ab") as output:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,
-                preexec_fn=end_with_parent,
+                preexec_fn=end_with_parent,  # noqa: PLW1509  this process has one thread
             )
         self._running[process.pid] = process
         return process.pid

@@ -35,17 +35,43 @@ ATOMS = [
     *(b"1", b"-0", b"0.5", b"1e5", b"1E401", b"1e-500", b"0e500", b"0e300", b"1e-12", b"1e-13", b"1.50", b"-7.25"),
     *(b"999999999999999", b"1000000000000000", b"-999999999999999.999999999999", b"9" * 64, b"9" * 65, b"9" * 4000),
     *(b"1." + b"0" * 60, b"1." + b"0" * 70, b"9223372036854775807", b"9223372036854775809", b"18446744073709551617"),
-    *(b'"5"', b'"5.5"', b'"-0"', b'"1e5"', b'"+5"', b'" 5"', b'"0.0000000000001"', b'"999999999999999"', b'"1000000000000000"'),
+    *(
+        b'"5"',
+        b'"5.5"',
+        b'"-0"',
+        b'"1e5"',
+        b'"+5"',
+        b'" 5"',
+        b'"0.0000000000001"',
+        b'"999999999999999"',
+        b'"1000000000000000"',
+    ),
     *(b"NaN", b"-Infinity", b"01", b"1 ", b"null", b"true", b"false", b"[]", b"{}", b'{"a":1,"a":2}', b"{]"),
     *(b"[" * 60 + b"]" * 60, b"[" * 64 + b"]" * 64, b"[" * 3000 + b"]" * 3000, b'"[[[[[[[[["'),
     *(b'"\\ud800"', b'"\\u0041"', b'"\\u0000"', b'"\xff"', b'"\xc3\xa4"', b'"\x01"', b'"\\""', b'""', b'"eu"', b'"us"'),
     *(b'"' + b"x" * length + b'"' for length in (64, 65, 128, 129, 256, 257, 512, 513)),
     *(b'"' + "ä".encode() * length + b'"' for length in (33, 65, 128, 129, 257)),
     *(b'"2026-11-23t11:00:00z"', b'"2026-11-23T11:00:60+01:00"', b'"2026-02-30T11:00:00Z"', b'"0001-01-01T00:00:00Z"'),
-    *(b'"9999-12-31T23:59:59Z"', b'"2026-11-23T11:00:00.1234567Z"', b'"2026-11-23T24:00:00Z"', b'"2026-11-23T11:00:00"'),
-    *(b'"2026-11-24T12:00:00Z"', b'"2026-11-24T11:59:59.999999Z"', b'"2026-10-20T10:00:00Z"', b'"2026-10-20T10:00:00.000001Z"'),
-    *(b'"2026-11-23T11:00:00.\xd9\xa1Z"', b'"\xef\xbc\x92026-11-23T11:00:00Z"', b'"1.0"', b'"llm.tokens"', b'"llm.other"'),
-]  # fmt: skip
+    *(
+        b'"9999-12-31T23:59:59Z"',
+        b'"2026-11-23T11:00:00.1234567Z"',
+        b'"2026-11-23T24:00:00Z"',
+        b'"2026-11-23T11:00:00"',
+    ),
+    *(
+        b'"2026-11-24T12:00:00Z"',
+        b'"2026-11-24T11:59:59.999999Z"',
+        b'"2026-10-20T10:00:00Z"',
+        b'"2026-10-20T10:00:00.000001Z"',
+    ),
+    *(
+        b'"2026-11-23T11:00:00.\xd9\xa1Z"',
+        b'"\xef\xbc\x92026-11-23T11:00:00Z"',
+        b'"1.0"',
+        b'"llm.tokens"',
+        b'"llm.other"',
+    ),
+]
 MEMBERS = [*GOOD, "datacontenttype", "other"]
 DATA = ["tokens", "model", "region", "user", "deep"]
 
@@ -59,12 +85,22 @@ class Record(NamedTuple):
 
 
 DEFINITIONS: list[dict[str, Any]] = [
-    {"name": "tokens", "aggregation": "sum", "property": "data.tokens", "group_by": {"region": "data.region", "model": "data.model"}},
-    {"name": "some", "aggregation": "count", "group_by": {"z": "source"}, "filter": {"data.region": ["eu", "1.5", "true", ""]}},
+    {
+        "name": "tokens",
+        "aggregation": "sum",
+        "property": "data.tokens",
+        "group_by": {"region": "data.region", "model": "data.model"},
+    },
+    {
+        "name": "some",
+        "aggregation": "count",
+        "group_by": {"z": "source"},
+        "filter": {"data.region": ["eu", "1.5", "true", ""]},
+    },
     {"name": "last", "aggregation": "latest", "property": "data.tokens", "filter": {"data.model": ["m"]}},
     {"name": "users", "aggregation": "unique", "property": "data.user", "filter": {"data.model": ["m"]}},
     {"name": "mean", "aggregation": "average", "property": "data.deep.down", "filter": {"data.model": ["5"]}},
-]  # fmt: skip
+]
 RULES = [MeterRule(one["name"], 1, one | {"event_type": "llm.tokens"}) for one in DEFINITIONS]
 
 

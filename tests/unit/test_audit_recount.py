@@ -100,15 +100,19 @@ def test_the_same_id_of_another_source_or_customer_is_another_event() -> None:
 class TestCopiesInTwoPartitions:
     """The first that was applied counted: the log does not tell which."""
 
-    EVENTS: list[tuple[Record, Reading | None]] = [(Record(0), usage("a", 5)), (Record(0, partition=1), usage("a", 5))]
+    EVENTS: tuple[tuple[Record, Reading | None], ...] = (
+        (Record(0), usage("a", 5)),
+        (Record(0, partition=1), usage("a", 5)),
+    )
 
     @pytest.mark.parametrize("positions", [(1, 0), (0, 1), (1, 1)])
     def test_one_of_those_that_are_in_the_state_counts(self, positions: tuple[int, int]) -> None:
-        result = recount(view(*positions), self.EVENTS, own=view(*positions))
+        result = recount(view(*positions), list(self.EVENTS), own=view(*positions))
         assert tokens(result) == (1, 5)
         assert sum(one["counted"] for one in result.counters.values()) == 1
         assert sum(one["duplicate"] for one in result.counters.values()) == sum(positions) - 1
-        assert result.moved and not result.ambiguous
+        assert result.moved
+        assert not result.ambiguous
 
     def test_copies_that_differ_are_ambiguous(self) -> None:
         result = recount(view(1, 1), [self.EVENTS[0], (Record(0, partition=1), usage("a", 6))])

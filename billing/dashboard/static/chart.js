@@ -14,7 +14,7 @@ let loading = null;
 function drawing() {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = document.querySelector("link[data-chart]").href;
+    script.src = document.querySelector("meta[name=chart-library]").content;
     script.onload = () => resolve(window.uPlot);
     script.onerror = () => { loading = null; reject(new TypeError("the chart library cannot be loaded")); };
     document.head.append(script);

@@ -104,7 +104,8 @@ export class Stream {
     try {
       await this.read(controller);
     } catch (error) {
-      if (!(error instanceof TypeError) && error.name !== "AbortError" && !error.cutReason) throw error;
+      const expected = error instanceof TypeError || error.name === "AbortError" || error.refused;
+      if (!expected) reportError(error);
     }
     clearInterval(this.watch);
     if (this.controller === controller && this.path !== null) this.wait();
@@ -113,7 +114,7 @@ export class Stream {
   async read(controller) {
     const headers = { accept: "text/event-stream", ...(this.lastId ? { "last-event-id": this.lastId } : {}) };
     const response = await fetch(this.path, { headers, cache: "no-store", signal: controller.signal });
-    if (!response.ok) throw Object.assign(new Error("refused"), { cutReason: response.status });
+    if (!response.ok) throw Object.assign(new Error(`the stream answered ${response.status}`), { refused: true });
     let heardAt = performance.now();
     this.watch = setInterval(() => performance.now() - heardAt > SILENT_S * 1000 && controller.abort(), 1000);
     this.onOpen();

@@ -43,12 +43,54 @@ local function plan_unique(plan, set, digests, arguments, index)
   return true
 end
 
+local function page_prefix(plan, tag, day)
+  local prefix = plan.prefixes[day]
+  if not prefix then
+    prefix = tag .. 'd:' .. text_of(day) .. ':default:'
+    plan.prefixes[day] = prefix
+  end
+  return prefix
+end
+
+local function note_new_day(plan, key, day)
+  local days = plan.new_days[key]
+  if not days then plan.new_days[key] = { day } else days[#days + 1] = day end
+end
+
+-- A page of which one cell is touched, as most are: the same as `plan_page` without tables. Nil: not of this form.
+local function plan_single_cell(plan, tag, key, payload, at)
+  local day, arrival, touched, cell, value_at = unpack_struct('>IdHHc0', payload, at)
+  local aggregate = byte(cell, 5)
+  if touched ~= 1 or aggregate == UNIQUE then return nil end
+  local after = value_at + SIZES[aggregate]
+  local value = sub(payload, value_at, after - 1)
+  local name = page_prefix(plan, tag, day) .. key
+  local stored = try('HMGET', name, 'a', cell)
+  if stored.err then return false, 'page ' .. day .. ': ' .. stored.err end
+  local latest, old = stored[1], stored[2]
+  if old then
+    value = merge(aggregate, old, value)
+    if not value then return false, 'cell of page ' .. day end
+  end
+  if latest then
+    if #latest ~= 8 then return false, 'arrival of page ' .. day end
+    if unpack_struct('>d', latest) >= arrival then arrival = latest else arrival = sub(payload, at + 4, at + 11) end
+  else
+    arrival = sub(payload, at + 4, at + 11)
+    note_new_day(plan, key, day)
+  end
+  local singles, count = plan.singles, plan.single_count
+  singles[count + 1], singles[count + 2], singles[count + 3], singles[count + 4] = name, arrival, cell, value
+  plan.single_count = count + 4
+  return after, nil, day, cell, value, arrival
+end
+
 local function plan_page(plan, tag, key, payload, at)
   local day, arrival, count
   day, arrival, count, at = unpack_struct('>IdH', payload, at)
   local fields, deltas
   fields, deltas, at = read_deltas(payload, at, count, 5)
-  local name = tag .. 'd:' .. text_of(day) .. ':default:' .. key
+  local name = page_prefix(plan, tag, day) .. key
   fields[count + 1] = 'a'
   local stored, wrong = get_cut(name, fields)
   if not stored then return nil, 'page ' .. day .. ': ' .. wrong end
@@ -69,10 +111,7 @@ local function plan_page(plan, tag, key, payload, at)
     end
   end
   plan.hashes[#plan.hashes + 1] = { name = name, arguments = arguments }
-  if not latest then
-    local days = plan.new_days[key]
-    if not days then plan.new_days[key] = { day } else days[#days + 1] = day end
-  end
+  if not latest then note_new_day(plan, key, day) end
   return at, nil, day, arguments
 end
 
@@ -155,6 +194,67 @@ local function read_watched(name, fields)
   return stored, nil, others, effects
 end
 
+local function total_prefix(plan, tag, bounds)
+  local prefix = plan.prefixes[bounds]
+  if not prefix then
+    prefix = total_key(tag, '', bounds)
+    plan.prefixes[bounds] = prefix
+  end
+  return prefix
+end
+
+-- A total that exists and of which one series is raised: the same as `plan_total` in fewer steps. Nil: not of this form.
+local function plan_single_series(plan, tag, key, payload, at)
+  local flags, count, series, value_at = unpack_struct('>BHHc0', payload, at + 8)
+  local aggregate = byte(series, 1)
+  if count ~= 1 or aggregate == UNIQUE then return nil end
+  local after = value_at + SIZES[aggregate]
+  local value = sub(payload, value_at, after - 1)
+  local name = total_prefix(plan, tag, sub(payload, at, at + 7)) .. key
+  local old, effects
+  if flags < 2 then
+    local stored = try('HMGET', name, 'k', series)
+    if stored.err then return false, 'total: ' .. stored.err end
+    if not stored[1] then return nil end
+    old = stored[2]
+  else
+    local found = try('HGETALL', name)
+    if found.err then return false, 'total: ' .. found.err end
+    local size = #found
+    local exists = false
+    old = false
+    for index = 1, size, 2 do
+      local field = found[index]
+      if field == series then
+        old = found[index + 1]
+      elseif field == 'k' then
+        exists = true
+      elseif byte(field, 1) ~= EFFECT then
+        return nil
+      else
+        effects = true
+      end
+    end
+    if not exists then return nil end
+  end
+  if old then
+    value = merge(aggregate, old, value)
+    if not value then return false, 'value of a total' end
+  end
+  local raised, number = plan.raised, plan.raised_count
+  raised[number + 1], raised[number + 2], raised[number + 3] = name, series, value
+  plan.raised_count = number + 3
+  if flags >= 2 then
+    local owed = plan.owed_count + 1
+    plan.owed_count = owed
+    plan.owed_names[owed] = name
+    plan.owed_effects[owed] = effects or false
+    plan.owed[owed] = pack('>IHc0c0HHc0Hc0', 17 + #key + #series + #value, #key, key, sub(payload, at, at + 8), 1,
+      #series, series, #value, value)
+  end
+  return after
+end
+
 local function plan_total(plan, tag, key, payload, at, pages)
   local period = sub(payload, at, at + 8)
   local flags, count
@@ -202,28 +302,49 @@ local function plan_total(plan, tag, key, payload, at, pages)
   end
   plan.hashes[#plan.hashes + 1] = { name = name, arguments = arguments }
   if watched then
-    plan.watched[#plan.watched + 1] =
-      { key = key, period = period, name = name, arguments = arguments, others = others, effects = effects }
+    local owed = plan.owed_count + 1
+    plan.owed_count = owed
+    plan.owed_names[owed] = name
+    plan.owed_effects[owed] = #effects > 0
+    plan.owed[owed] = { key = key, period = period, arguments = arguments, others = others }
   end
   return at
 end
 
 -- Reads and checks everything that the updates will touch. Nothing is written. Returns nil and the reason if damaged.
 local function plan_updates(tag, payload, at, keys)
-  local plan = { hashes = {}, sets = {}, unions = {}, watched = {}, new_days = {}, new_totals = {}, indexes = {} }
+  local plan = {
+    singles = {}, single_count = 0, raised = {}, raised_count = 0, hashes = {}, sets = {}, unions = {},
+    owed = {}, owed_names = {}, owed_effects = {}, owed_count = 0,
+    new_days = {}, new_totals = {}, indexes = {}, prefixes = {},
+  }
   for _ = 1, keys do
     local key, page_count, total_count, wrong
     key, page_count, total_count, at = unpack_struct('>Hc0HH', payload, at)
-    local pages = {}
-    for _ = 1, page_count do
-      local day, arguments
-      at, wrong, day, arguments = plan_page(plan, tag, key, payload, at)
-      if not at then return nil, wrong end
-      pages[day] = arguments
+    local pages
+    local only, day, cell, value, arrival
+    if page_count == 1 then only, wrong, day, cell, value, arrival = plan_single_cell(plan, tag, key, payload, at) end
+    if only == false then return nil, wrong end
+    if only then
+      at = only
+    else
+      pages = {}
+      for _ = 1, page_count do
+        local arguments
+        at, wrong, day, arguments = plan_page(plan, tag, key, payload, at)
+        if not at then return nil, wrong end
+        pages[day] = arguments
+      end
     end
     for _ = 1, total_count do
-      at, wrong = plan_total(plan, tag, key, payload, at, pages)
-      if not at then return nil, wrong end
+      local next_at
+      next_at, wrong = plan_single_series(plan, tag, key, payload, at)
+      if next_at == nil then
+        pages = pages or { [day] = { 'a', arrival, cell, value } }
+        next_at, wrong = plan_total(plan, tag, key, payload, at, pages)
+      end
+      if not next_at then return nil, wrong end
+      at = next_at
     end
   end
   for _, news in ipairs({ plan.new_days, plan.new_totals }) do
@@ -273,6 +394,9 @@ local function write_updates(tag, plan)
     end
     one.arguments[one.index] = pack('>d', size)
   end
+  local singles, raised = plan.singles, plan.raised
+  for at = 1, plan.single_count, 4 do call('HSET', singles[at], 'a', singles[at + 1], singles[at + 2], singles[at + 3]) end
+  for at = 1, plan.raised_count, 3 do call('HSET', raised[at], raised[at + 1], raised[at + 2]) end
   for _, hash in ipairs(plan.hashes) do call_cut('HSET', hash.name, hash.arguments) end
   for key, days in pairs(plan.new_days) do
     write_index(tag, key, plan.indexes[key], days, plan.new_totals[key])
@@ -281,28 +405,38 @@ local function write_updates(tag, plan)
   for key, totals in pairs(plan.new_totals) do write_index(tag, key, plan.indexes[key], nil, totals) end
 end
 
+-- Of a total of several series, or of a set that is counted only when it is written.
+local function late_entry(total)
+  local values = total.others or {}
+  for at = 1, #total.arguments, 2 do
+    if SIZES[byte(total.arguments[at], 1)] then
+      values[#values + 1] = total.arguments[at]
+      values[#values + 1] = total.arguments[at + 1]
+    end
+  end
+  return owing_entry(total.key, total.period, values)
+end
+
 -- What the slice owes after this write, and which effects stand there. Call it after the updates are written.
 local function owe(tag, plan, owing, stamp, effects)
-  local parts, standing, touched = { stamp }, {}, {}
-  for _, total in ipairs(plan.watched) do touched[total.name] = true end
-  for _, entry in ipairs(owing == '' and {} or owing_entries(owing)) do
-    if not touched[total_key(tag, entry.key, entry.period)] then
-      parts[#parts + 1] = entry.text
-      standing[#parts - 1] = standing_effects(tag, entry)
-    end
-  end
-  for _, total in ipairs(plan.watched) do
-    local values = total.others or {}
-    for at = 1, #total.arguments, 2 do
-      if SIZES[byte(total.arguments[at], 1)] then
-        values[#values + 1] = total.arguments[at]
-        values[#values + 1] = total.arguments[at + 1]
+  local parts, standing, count = { stamp }, {}, 0
+  if owing ~= '' then
+    local touched = {}
+    for index = 1, plan.owed_count do touched[plan.owed_names[index]] = true end
+    for _, entry in ipairs(owing_entries(owing)) do
+      local name = total_key(tag, entry.key, entry.period)
+      if not touched[name] then
+        count = count + 1
+        parts[count + 1] = entry.text
+        standing[count] = standing_effects(name)
       end
     end
-    parts[#parts + 1] = owing_entry(total.key, total.period, values)
-    if #total.effects > 0 or effects[total.name] then
-      standing[#parts - 1] = standing_effects(tag, total)
-    end
   end
-  return #parts > 1 and concat(parts) or '', standing
+  for index = 1, plan.owed_count do
+    local text, name = plan.owed[index], plan.owed_names[index]
+    count = count + 1
+    parts[count + 1] = type(text) == 'string' and text or late_entry(text)
+    if plan.owed_effects[index] or effects[name] then standing[count] = standing_effects(name) end
+  end
+  return count > 0 and concat(parts) or '', standing
 end

@@ -5,7 +5,7 @@
 -- counted (both as text where the partition has no room in it); several entries of an identity are joined by commas.
 
 local LEVEL_MIN, LEVEL_MAX = 8, 23
-local CHUNK_LOAD = 32 -- mean entries a chunk above which one is split
+local CHUNK_LOAD = 20 -- mean entries a chunk above which one is split
 local SPLITS_MAX = 4 -- in one write of a slice
 local FLOOR_EVERY = 16 -- writes of a bucket between two looks for what may be forgotten
 local BEGINNING = -2147483648
@@ -44,17 +44,21 @@ local function close_identities(meta)
     meta.floor, meta.target, meta.pointer, meta.writes % 4294967296))
 end
 
--- The chunk's key and the identity's field in it; `at` is where the identity's 16 bytes begin in `text`.
-local function place(meta, text, at)
-  local third, second, last = byte(text, at + 13, at + 15)
-  local number = third * 65536 + second * 256 + last
-  local size = meta.size
-  local chunk = number % size
-  if chunk < meta.split then
-    size = size + size
-    chunk = number % size
+-- A function from where an identity's 16 bytes begin in `text` to its chunk's key and its field there.
+local function placer(meta, text)
+  local prefix, size, split = meta.prefix, meta.size, meta.split
+  local double = size + size
+  local last, last_split = size < 65536 and 14 or 13, double < 65536 and 14 or 13
+  return function(at)
+    local third, second, first = byte(text, at + 13, at + 15)
+    local number = third * 65536 + second * 256 + first
+    local chunk = number % size
+    if chunk < split then
+      chunk = number % double
+      return prefix .. (TEXTS[chunk] or text_of(chunk)), sub(text, at, at + last_split)
+    end
+    return prefix .. (TEXTS[chunk] or text_of(chunk)), sub(text, at, at + last)
   end
-  return meta.prefix .. (TEXTS[chunk] or text_of(chunk)), sub(text, at, at + (size < 65536 and 14 or 13))
 end
 
 local function entry_text(meta, day, partition)

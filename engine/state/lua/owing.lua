@@ -32,8 +32,8 @@ local function owing_entry(key, period, values)
 end
 
 -- Names of the effects that stand at a total, as Redis holds them; nil if it is damaged.
-local function standing_effects(tag, entry)
-  local fields = try('HKEYS', total_key(tag, entry.key, entry.period))
+local function standing_effects(total)
+  local fields = try('HKEYS', total)
   if fields.err then return nil end
   local names = {}
   for index = 1, #fields do
@@ -58,7 +58,7 @@ local function owed_now(tag, owing)
   local standing = {}
   if owing ~= '' then
     for index, entry in ipairs(owing_entries(owing)) do
-      standing[index] = standing_effects(tag, entry) or {}
+      standing[index] = standing_effects(total_key(tag, entry.key, entry.period)) or {}
     end
   end
   return owed_reply(owing, standing)

@@ -1,33 +1,39 @@
 -- The functions: apply, check, read, fetch, scan, list. All positions in `payload` count from 1; numbers are big-endian.
 
+-- Whether an event of the call that counts has this identity within the horizon; else, if it counts itself, it is noted.
+local function came_before(earlier, identity, day, horizon, duplicate)
+  local seen = earlier[identity]
+  if duplicate then return true end
+  if not seen then
+    earlier[identity] = { day }
+    return false
+  end
+  for number = 1, #seen do
+    if abs(seen[number] - day) <= horizon then return true end
+  end
+  seen[#seen + 1] = day
+  return false
+end
+
 -- Wrong verdicts are looked for one by one: against Redis, and against the events before it in this call.
 local function judge(meta, payload, slice, horizon)
   local places, fields, olds, duplicates, wrong = {}, {}, {}, {}, false
-  local at, days_at, marks_at, count = slice.judged_at, slice.days_at, slice.marks_at, slice.judged
-  local day = slice.day
+  local at, days_at, marks_at, day = slice.judged_at, slice.days_at, slice.marks_at, slice.day
   local marked = marks_at < slice.marks_end and unpack_struct('>I', payload, marks_at) or -1
   local earlier = slice.repeats and {} or nil
-  for index = 1, count do
-    local name, field = place(meta, payload, at)
+  local place = placer(meta, payload)
+  for index = 1, slice.judged do
+    local name, field = place(at)
     local old = try('HGET', name, field)
-    if days_at then day = unpack_struct('>i', payload, days_at + 4 * (index - 1)) end
     local duplicate = false
+    if days_at then day = unpack_struct('>i', payload, days_at + 4 * (index - 1)) end
     if old then
       if type(old) ~= 'string' then return nil end
       duplicate = remembers(meta, old, day, horizon)
+      olds[index] = old
     end
-    if earlier then
-      local identity = sub(payload, at, at + 15)
-      local seen = earlier[identity]
-      if not duplicate and seen then
-        for number = 1, #seen do
-          if abs(seen[number] - day) <= horizon then duplicate = true end
-        end
-      end
-      if not duplicate then
-        if seen then seen[#seen + 1] = day else earlier[identity] = { day } end
-      end
-    end
+    if earlier then duplicate = came_before(earlier, sub(payload, at, at + 15), day, horizon, duplicate) end
+    if duplicate then duplicates[#duplicates + 1] = pack('>I', index - 1) end
     if marked == index - 1 then
       if not duplicate then wrong = true end
       marks_at = marks_at + 4
@@ -35,9 +41,8 @@ local function judge(meta, payload, slice, horizon)
     elseif duplicate then
       wrong = true
     else
-      places[index], fields[index], olds[index] = name, field, old
+      places[index], fields[index] = name, field
     end
-    if duplicate then duplicates[#duplicates + 1] = pack('>I', index - 1) end
     at = at + 16
   end
   return { places = places, fields = fields, olds = olds, wrong = wrong, duplicates = duplicates }
@@ -47,7 +52,6 @@ local function remember(meta, payload, slice, verdicts)
   local places, fields, olds, days_at = verdicts.places, verdicts.fields, verdicts.olds, slice.days_at
   local day = slice.day
   local text = entry_text(meta, day, slice.partition)
-  local added = 0
   for index = 1, slice.judged do
     local name = places[index]
     if name then
@@ -57,23 +61,26 @@ local function remember(meta, payload, slice, verdicts)
       end
       if day < meta.floor then meta.floor = day end
       if day < meta.target then meta.pointer = 0 end
-      local old = olds[index]
-      if slice.repeats then old = call('HGET', name, fields[index]) end
-      if not old then added = added + 1 end
-      call('HSET', name, fields[index], old and old .. ',' .. text or text)
+      local field, old = fields[index], olds[index]
+      if slice.repeats then old = call('HGET', name, field) end
+      if old then
+        call('HSET', name, field, old .. ',' .. text)
+      else
+        meta.entries = meta.entries + 1
+        call('HSET', name, field, text)
+      end
     end
   end
-  meta.entries = meta.entries + added
 end
 
 -- Which members of the slice's next batch are remembered now: how many were asked, then their indexes.
 local function answer(meta, payload, slice, horizon)
   local parts = { pack('>I', slice.asked) }
   local at, days_at, day = slice.ask_at, slice.ask_days_at, slice.ask_day
+  local place = placer(meta, payload)
   for index = 1, slice.asked do
-    local name, field = place(meta, payload, at)
-    local entries = try('HGET', name, field)
-    if type(entries) == 'string' then
+    local entries = try('HGET', place(at))
+    if entries and type(entries) == 'string' then
       if days_at then day = unpack_struct('>i', payload, days_at + 4 * (index - 1)) end
       if remembers(meta, entries, day, horizon) then parts[#parts + 1] = pack('>I', index - 1) end
     end
@@ -149,7 +156,7 @@ local function write_slice(slice, payload, plan, verdicts, meta, context)
   write_updates(tag, plan)
   local standing
   local owing = context.owing
-  if #plan.watched > 0 or context.cleared then
+  if plan.owed_count > 0 or context.cleared then
     owing, standing = owe(tag, plan, context.cleared and '' or owing, sub(slice.after, -16), touched)
   end
   call('HSET', context.slice_key, 'r', slice.after, 'c', context.counters, 'o', owing)

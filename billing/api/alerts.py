@@ -1,0 +1,38 @@
+"""`GET /v1/alerts`: from memory, in pages."""
+
+from typing import Annotated, Any
+
+from litestar import get
+from litestar.params import Parameter
+
+from billing.api.alert_feed import CursorInvalid, CursorLost
+from billing.api.parameters import read_choice, read_limit
+from billing.api.problems import Problem, invalid
+from billing.api.services import Services
+
+PAGE_MAX = 100
+
+
+def alert_routes(services: Services) -> list[Any]:
+    """The route handlers for alerts."""
+
+    @get("/v1/alerts")
+    async def alerts(
+        customer: str | None = None,
+        since: Annotated[str | None, Parameter(description="an earlier answer's next; opaque")] = None,
+        order: Annotated[str | None, Parameter(description="time (oldest first, default) or -time")] = None,
+        limit: Annotated[str | None, Parameter(description="at most 100, the default")] = None,
+    ) -> dict[str, Any]:
+        """Alerts that were raised, each once, whatever was replayed."""
+        newest_first = read_choice("order", order, frozenset({"time", "-time"})) == "-time"
+        count = read_limit(limit, default=PAGE_MAX, most=PAGE_MAX)
+        find = services.feed.before if newest_first else services.feed.after
+        try:
+            page = find(since, customer=customer, limit=count)
+        except CursorInvalid as error:
+            raise invalid("since", "must be the next of an earlier answer in the same order") from error
+        except CursorLost as error:
+            raise Problem(410, "alerts behind this cursor are no longer kept: begin again without since") from error
+        return {"data": [alert.content for alert in page.alerts], "next": page.next}
+
+    return [alerts]

@@ -1,0 +1,55 @@
+"""The HTTP application: all routes, one shape for errors, the description of it all."""
+
+from typing import Any
+
+from litestar import Litestar, Request, Response, get
+from litestar.openapi import OpenAPIConfig
+
+from billing.api.alerts import alert_routes
+from billing.api.customers import customer_routes
+from billing.api.docs import POLICY, render_docs
+from billing.api.health import health_routes
+from billing.api.ingest import Door, ingest_route
+from billing.api.page import Page, page_routes
+from billing.api.pipeline import pipeline_routes
+from billing.api.problems import answer_problem
+from billing.api.services import Services
+from billing.api.stream import stream_route
+
+ABOUT = (
+    "Usage events in, exact usage, spend and access out.\n"
+    "Amounts and quantities are plain decimal strings. Intervals are half-open. Times are RFC 3339, in answers in UTC. "
+    "Errors are problem details (RFC 9457)."
+)
+
+
+def create_app(services: Services, door: Door, page: Page) -> Litestar:
+    """The application over services that may still be starting."""
+
+    @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+    def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        return request.app.openapi_schema.to_schema()
+
+    @get("/docs", include_in_schema=False, sync_to_thread=False)
+    def docs(request: Request[Any, Any, Any]) -> Response[str]:
+        text = render_docs(request.app.openapi_schema.to_schema())
+        return Response(text, media_type="text/html; charset=utf-8", headers={"content-security-policy": POLICY})
+
+    return Litestar(
+        [
+            ingest_route(door, bytes_max=services.config.request_bytes_max),
+            *customer_routes(services),
+            *alert_routes(services),
+            stream_route(services),
+            *pipeline_routes(services),
+            *health_routes(services),
+            *page_routes(page),
+            openapi,
+            docs,
+        ],
+        exception_handlers={Exception: answer_problem},
+        openapi_config=OpenAPIConfig(title="keylane billing", version="0.1.0", description=ABOUT, path="/openapi", render_plugins=[]),
+        logging_config=None,
+        response_headers={},
+        request_max_body_size=services.config.request_bytes_max,
+    )

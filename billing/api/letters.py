@@ -1,0 +1,81 @@
+"""The newest dead letters, followed from the dead-letter topic, bounded."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from billing.domain.timestamps import time_text
+from engine import Event
+
+KEPT_MAX = 10_000
+TAIL_MAX = 2_000
+"""Of each partition, when the API starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """`serial` rises in the order in which letters were read."""
+
+    serial: int
+    content: Mapping[str, Any]
+
+
+class LetterBox:
+    """Copies of one letter (a crash repeats it) are one: they name the same source."""
+
+    def __init__(self) -> None:
+        self._letters: deque[Letter] = deque()
+        self._sources: set[tuple[str, int, int]] = set()
+        self._serial = 0
+
+    def add(self, event: Event) -> None:
+        """One record of the dead-letter topic."""
+        headers = {name: value.decode("utf-8", "replace") for name, value in event.headers}
+        partition, offset = _number(headers.get("source-partition")), _number(headers.get("source-offset"))
+        source = (headers.get("source-topic", ""), partition, offset)
+        if source in self._sources:
+            return
+        self._serial += 1
+        content = {
+            "time": time_text(event.timestamp * 1_000),
+            "customer": (event.key or b"").decode("utf-8", "replace"),
+            "error": headers.get("error", ""),
+            "attempts": _number(headers.get("attempts")),
+            "topic": source[0],
+            "partition": partition,
+            "offset": offset,
+            "event_id": _event_id(event.value),
+        }
+        self._letters.append(Letter(self._serial, content))
+        self._sources.add(source)
+        if len(self._letters) > KEPT_MAX:
+            gone = self._letters.popleft().content
+            self._sources.discard((gone["topic"], gone["partition"], gone["offset"]))
+
+    def page(self, *, customer: str | None, before: int | None, limit: int) -> dict[str, Any]:
+        """Newest first. `groups` counts all that are kept and match, by error."""
+        chosen = [
+            letter for letter in reversed(self._letters) if customer is None or letter.content["customer"] == customer
+        ]
+        groups = Counter(letter.content["error"] for letter in chosen)
+        rest = [letter for letter in chosen if before is None or letter.serial < before]
+        return {
+            "data": [letter.content for letter in rest[:limit]],
+            "groups": [{"error": error, "count": count} for error, count in groups.most_common()],
+            "next": str(rest[limit - 1].serial) if len(rest) > limit else None,
+        }
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else -1
+
+
+def _event_id(value: bytes | None) -> str | None:
+    try:
+        found = orjson.loads(value or b"")["id"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None

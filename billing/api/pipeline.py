@@ -1,0 +1,80 @@
+"""`/v1/pipeline`, `/v1/overview` and dead letters: does it keep up, what holds it back, what was rejected."""
+
+from typing import Annotated, Any
+
+from litestar import get
+from litestar.params import Parameter
+
+from billing.api.parameters import read_limit
+from billing.api.problems import Problem, invalid
+from billing.api.services import Services
+from billing.api.stream import describe_pipeline
+from billing.domain.timestamps import time_text
+from billing.status import HISTORY_S
+
+
+def pipeline_routes(services: Services) -> list[Any]:
+    """The route handlers for operators."""
+
+    @get("/v1/pipeline")
+    async def pipeline() -> dict[str, Any]:
+        """Every partition of the topic, owned or not, and how far counting has come in it."""
+        await services.status.fresh()
+        if not services.status.partition_count:
+            raise Problem(503, "nothing is known of the topic yet: Kafka has not answered", retry_after_s=1)
+        return describe_pipeline(services)
+
+    @get("/v1/pipeline/history")
+    async def history(
+        seconds: Annotated[str | None, Parameter(description=f"at most {HISTORY_S}, the default")] = None,
+    ) -> dict[str, Any]:
+        """One entry a second, oldest first: events that came and were counted, and the lag."""
+        count = read_limit(seconds, default=HISTORY_S, most=HISTORY_S)
+        data = [
+            {"time": time_text(line["time_ms"] * 1_000)} | {name: line[name] for name in line if name != "time_ms"}
+            for line in services.status.history(count)
+        ]
+        return {"data": data}
+
+    @get("/v1/overview")
+    async def overview() -> dict[str, Any]:
+        """Everything at a glance; amounts by currency, never added up across them."""
+        snapshot = await services.standings.fresh()
+        counters = dict(services.status.counters)
+        lag = services.status.lag()
+        accepted = None if lag is None else sum(counters.values()) + lag
+        return {
+            "currencies": snapshot.currencies(),
+            "events": {"per_s": services.status.events_per_s(), "accepted": accepted, "in_flight": lag} | counters,
+            "audit": services.last_audit,
+            "catalog": _catalog(services),
+            "freshness_s": services.status.freshness_s(),
+            "as_of": time_text(snapshot.as_of_ms * 1_000) if snapshot.as_of_ms else None,
+        }
+
+    @get("/v1/dead-letters")
+    async def dead_letters(
+        customer: str | None = None,
+        since: Annotated[str | None, Parameter(description="an earlier answer's next")] = None,
+        limit: str | None = None,
+    ) -> dict[str, Any]:
+        """Events that can never count and why, newest first; `groups` counts them by error."""
+        if since is not None and not (since.isascii() and since.isdecimal() and len(since) < 16):
+            raise invalid("since", "must be the next of an earlier answer")
+        before = None if since is None else int(since)
+        return services.letters.page(customer=customer, before=before, limit=read_limit(limit, default=50, most=500))
+
+    return [pipeline, history, overview, dead_letters]
+
+
+def _catalog(services: Services) -> dict[str, Any] | None:
+    if not services.facts.version:
+        return None
+    catalog = services.facts.catalog
+    return {
+        "version": services.facts.version,
+        "differs": services.catalog_differs(),
+        "meters": len(catalog.meters),
+        "plans": len(catalog.plans),
+        "customers": len(catalog.customers),
+    }

@@ -1,0 +1,150 @@
+"""`GET /v1/stream`: server-sent events, and the task that makes the frames.
+
+Frames: `hello {as_of, catalog_version}`, `totals`, `alert` (with an id), `pipeline`, `ping {as_of, freshness_s}` when
+silent, `reload {reason}` where a reader cannot go on from where it was.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from litestar import Request, get
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
+from billing.api.hub import TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
+from billing.api.parameters import read_choice, read_limit
+from billing.api.problems import Problem, invalid
+from billing.api.services import Services
+from billing.domain.timestamps import time_text
+from billing.standings import STATES, Row, matches, totals_frame
+
+FRAME_INTERVAL_S = 0.25
+PIPELINE_INTERVAL_S = 1.0
+REPLAYED_MAX = 1_000
+TOP_MAX = 500
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class Publisher:
+    """Makes the frames that somebody looks at, each encoded once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._hub: Hub = services.hub
+        self._shown: dict[Window, bytes] = {}
+
+    def tell(self, alert: Alert) -> None:
+        """A new alert goes out at once."""
+        frame = encode_frame("alert", alert.body, id=self._services.feed.position())
+        self._hub.tell_alert(alert.customer, frame)
+
+    async def run(self) -> None:
+        """For ever: at most four totals frames and one pipeline frame a second."""
+        turn = 0
+        while True:
+            windows = self._hub.windows
+            self._services.standings.watched = bool(windows)
+            for window in windows:
+                self._show_totals(window)
+            self._shown = {window: rows for window, rows in self._shown.items() if window in windows}
+            if turn % round(PIPELINE_INTERVAL_S / FRAME_INTERVAL_S) == 0 and self._hub.wants("pipeline"):
+                self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
+            turn += 1
+            await asyncio.sleep(FRAME_INTERVAL_S)
+
+    def _show_totals(self, window: Window) -> None:
+        snapshot = self._services.standings.snapshot
+        if not snapshot.as_of_ms:
+            return
+        frame = totals_frame(snapshot, select(snapshot.rows, window), self._services.status.freshness_s())
+        values = orjson.dumps([frame["rows"], frame["currencies"]])
+        if self._shown.get(window) != values:
+            self._shown[window] = values
+            self._hub.show_totals(window, encode_frame("totals", frame))
+
+
+def select(rows: tuple[Row, ...], window: Window) -> list[Row]:
+    """The rows of a window, in the order of the snapshot."""
+    chosen = []
+    for row in rows:
+        if window.customer is not None and row.customer.id != window.customer:
+            continue
+        if matches(row, state=window.state, currency=None, search=None):
+            chosen.append(row)
+            if len(chosen) == window.top:
+                break
+    return chosen
+
+
+def describe_pipeline(services: Services) -> dict[str, Any]:
+    """`GET /v1/pipeline`."""
+    return services.status.view() | {"as_of": time_text(services.clock.now_ms() * 1_000)}
+
+
+def stream_route(services: Services) -> Any:
+    """The route handler of the stream."""
+
+    @get("/v1/stream")
+    async def stream(
+        request: Request[Any, Any, Any],
+        topics: Annotated[str | None, Parameter(description="of totals, alerts, pipeline; all if absent")] = None,
+        customer: str | None = None,
+        state: Annotated[str | None, Parameter(description="near, at, none (no limit) or unpriced")] = None,
+        top: Annotated[str | None, Parameter(description="how many rows of totals; 50 if absent")] = None,
+    ) -> Stream:
+        """What changes, as it changes. With `Last-Event-ID` no alert is missed."""
+        chosen = frozenset(topics.split(",")) if topics else TOPICS
+        if unknown := chosen - TOPICS:
+            raise invalid("topics", f"names {', '.join(sorted(unknown))}; there are {', '.join(sorted(TOPICS))}")
+        window = Window(customer, read_choice("state", state, STATES), read_limit(top, default=50, most=TOP_MAX))
+        if len(services.hub) >= services.config.viewers_max:
+            raise Problem(503, "as many streams are open as BILLING_VIEWERS_MAX allows", retry_after_s=5)
+        frames = _frames(services, chosen, window, request.headers.get("last-event-id"))
+        return Stream(frames, media_type="text/event-stream", headers=HEADERS)
+
+    return stream
+
+
+async def _frames(
+    services: Services, topics: frozenset[str], window: Window, last_id: str | None
+) -> AsyncIterator[bytes]:
+    try:
+        viewer: Viewer = services.hub.join(topics, window)
+    except TooManyViewers:
+        yield encode_frame("reload", {"reason": "as many streams are open as are allowed"})
+        return
+    try:
+        yield _greet(services, topics, window, last_id)
+        async for frames in services.hub.frames(viewer, lambda: _ping(services)):
+            yield frames
+    finally:
+        services.hub.leave(viewer)
+
+
+def _greet(services: Services, topics: frozenset[str], window: Window, last_id: str | None) -> bytes:
+    """`hello`, and the alerts since `last_id`. Only what ends the replay carries an id: cut short, it begins again."""
+    content = {"as_of": _now(services), "catalog_version": services.facts.version}
+    position = services.feed.position()
+    if not last_id or "alerts" not in topics:
+        return encode_frame("hello", content, id=position)
+    hello = encode_frame("hello", content)
+    try:
+        page = services.feed.after(last_id, customer=window.customer, limit=REPLAYED_MAX)
+    except (CursorInvalid, CursorLost):
+        return hello + encode_frame("reload", {"reason": "alerts since then are no longer kept"}, id=position)
+    if page.next is not None:
+        return hello + encode_frame("reload", {"reason": "too many alerts since then"}, id=position)
+    missed = [encode_frame("alert", alert.body) for alert in page.alerts[:-1]]
+    missed += [encode_frame("alert", alert.body, id=position) for alert in page.alerts[-1:]]
+    return hello + b"".join(missed)
+
+
+def _ping(services: Services) -> bytes:
+    return encode_frame("ping", {"as_of": _now(services), "freshness_s": services.status.freshness_s()})
+
+
+def _now(services: Services) -> str:
+    return time_text(services.clock.now_ms() * 1_000)

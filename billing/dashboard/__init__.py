@@ -1,0 +1,1 @@
+"""The page: static files, and how they are named and served."""

@@ -1,0 +1,206 @@
+"""The handler: what a usage event adds, and what is due at a customer's totals. Where billing meets the engine.
+
+What an event adds follows from its bytes, its arrival and the facts: the meter versions that are valid at its arrival
+and the customer's clock. What is due follows from the totals under the newest catalog. Everything that many events
+share (an hour, a cell, a customer) is made once and remembered, up to a bound.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from billing.catalog import CatalogHistory
+from billing.domain.customers import Customer
+from billing.domain.limits import DueAlert, due_alerts
+from billing.domain.meters import Measure, Meter, MeterSet
+from billing.domain.money import amount_text
+from billing.domain.periods import QUARTER_S, TimeZone, Window
+from billing.domain.plans import Plan
+from billing.domain.problems import InvalidEvent
+from billing.domain.spend import Usage, spend_of
+from billing.domain.timestamps import instant_text, time_text
+from billing.domain.usage import LOG_GRACE_S, check_key, decode, moment_us
+from billing.series import group_of, parse_series_name, series_name
+from engine import (
+    Aggregate, Cell, Clock, Counts, Dead, Effect, Event, Message, Period, Reading, Series, Totals, Value, identity_of,
+)  # fmt: skip
+
+TENANT = b"default"
+QUARTER_US = QUARTER_S * 1_000_000
+REMEMBERED_MAX = 100_000
+REASON_CHARACTERS_MAX = 1_000
+
+
+class KnownFacts(Protocol):
+    """What the handler needs of the facts."""
+
+    @property
+    def history(self) -> CatalogHistory: ...
+
+    def handles_until_ms(self) -> int: ...
+
+
+class Place(NamedTuple):
+    """Where an event of a customer counts: the start of the local hour, and the running total beside it."""
+
+    start_s: int
+    period: Period | None
+
+
+class BillingHandler:
+    """A `Processor` with a reaction, and with events that wait for the facts."""
+
+    def __init__(self, facts: KnownFacts, *, horizon_d: int, alerts_topic: str, clock: Clock) -> None:
+        self._facts = facts
+        self._horizon_d = horizon_d
+        self._alerts_topic = alerts_topic
+        self._clock = clock
+        self._history: CatalogHistory | None = None
+        self._meters = MeterSet((), 0, 0)
+        self._cells: dict[tuple[int, Meter, tuple[str, ...]], Cell] = {}
+        self._customers: dict[bytes, Customer] = {}
+        self._places: dict[tuple[str, str, bool, bool], dict[int, Place]] = {}
+        self._clocks_vary = False
+
+    def handles_until_ms(self) -> int | None:
+        return self._facts.handles_until_ms()
+
+    # ---------------------------------------------------------------- what events add
+    def prepare(self, key: bytes, events: Sequence[Event]) -> Sequence[Counts | Dead]:
+        self._notice_facts()
+        customer = self._customer(key)
+        places = self._places_of(customer, customer.time_zone)
+        return [self._prepare(key, event, customer, places) for event in events]
+
+    def _prepare(self, key: bytes, event: Event, customer: Customer, places: dict[int, Place]) -> Counts | Dead:
+        arrival_ms = event.timestamp
+        meters = self._meters
+        if not meters.from_ms <= arrival_ms < meters.until_ms:
+            meters = self._meters = self._facts.history.meters_at(arrival_ms)
+        try:
+            usage = decode(event.value)
+            check_key(usage, key)
+            instant_us = moment_us(usage, arrival_ms, horizon_d=self._horizon_d, grace_s=LOG_GRACE_S)
+            measures = meters.measure(usage, instant_us)
+        except InvalidEvent as error:
+            return Dead(str(error)[:REASON_CHARACTERS_MAX])
+        identity = identity_of(TENANT, key, usage.source.encode(), usage.id.encode())
+        if not measures:
+            return Counts(identity)
+        clock = customer.time_zone
+        if self._clocks_vary and (found := self._facts.history.time_zone(customer.id, arrival_ms)) is not clock:
+            clock = found  # it arrived before the customer had a clock of its own
+            places = self._places_of(customer, clock)
+        quarter = instant_us // QUARTER_US
+        place = places.get(quarter)
+        if place is None:
+            place = _find_place(customer, clock, quarter, places)
+        return Counts(identity, tuple([self._add(place.start_s, measure) for measure in measures]), place.period)
+
+    def _add(self, start_s: int, measure: Measure) -> tuple[Cell, Value]:
+        meter, group, value = measure
+        cell = self._cells.get((start_s, meter, group))
+        if cell is None:
+            if len(self._cells) >= REMEMBERED_MAX:
+                self._cells.clear()
+            cell = Cell.of(meter.aggregate, start_s, series_name(meter, group))
+            self._cells[start_s, meter, group] = cell
+        return cell, value
+
+    def _places_of(self, customer: Customer, clock: TimeZone) -> dict[int, Place]:
+        """By quarter of an hour, shared by all customers with the same clock and terms."""
+        terms = (clock.name, customer.time_zone.name, customer.priced, customer.watched)
+        return self._places.setdefault(terms, {})
+
+    def _customer(self, key: bytes) -> Customer:
+        customer = self._customers.get(key)
+        if customer is None:
+            if len(self._customers) >= REMEMBERED_MAX:
+                self._customers.clear()
+            name = key.decode("utf-8", "replace")  # such a key is no event's subject
+            customer = self._customers[key] = self._facts.history.newest.customer(name)
+        return customer
+
+    def _notice_facts(self) -> None:
+        """Forgets what was remembered under an older catalog."""
+        if self._history is not self._facts.history:
+            self._history = self._facts.history
+            self._clocks_vary = len(self._history.versions) > 1
+            self._meters = MeterSet((), 0, 0)
+            for remembered in (self._cells, self._customers, self._places):
+                remembered.clear()
+
+    # ---------------------------------------------------------------- what is due at totals
+    def react(self, totals: Totals) -> Sequence[Effect]:
+        """Every alert that is due at these totals, also those that stand."""
+        self._notice_facts()
+        customer = self._customer(totals.key)
+        if not customer.thresholds or customer.plan is None or customer.currency is None:
+            return ()
+        usage = without_unions(customer.plan, self._usage(totals.values))
+        spend = spend_of(customer.plan, customer.currency, usage).total
+        window = Window(totals.period.start_s, totals.period.end_s)
+        due = due_alerts(customer.id, customer.thresholds, spend, customer.currency, window)
+        now_ms = self._clock.now_ms()
+        return [
+            Effect(alert.id.encode(), Message(self._alerts_topic, totals.key, encode_alert(alert, customer, now_ms)))
+            for alert in due
+        ]
+
+    def _usage(self, values: Mapping[Series, Reading]) -> list[Usage]:
+        usage = []
+        for series, reading in values.items():
+            name = parse_series_name(series.name)
+            meter = self._facts.history.meter(name.meter, name.version)
+            if meter is not None:
+                usage.append(Usage(meter, name.group, reading))
+        return usage
+
+
+def _find_place(customer: Customer, clock: TimeZone, quarter: int, places: dict[int, Place]) -> Place:
+    """The hour is cut by the clock at the event's arrival; the period is the month of that hour for who reads."""
+    start_s = clock.hour_start_s(quarter * QUARTER_S)
+    period = None
+    if customer.priced:
+        month = customer.time_zone.month(start_s)
+        period = Period.of(month.start_s, month.end_s, keep=True, watched=customer.watched)
+    if len(places) >= REMEMBERED_MAX:
+        places.clear()
+    place = places[quarter] = Place(start_s, period)
+    return place
+
+
+def without_unions(plan: Plan, usage: Sequence[Usage]) -> Sequence[Usage]:
+    """Of the sets that one rate joins, the largest alone: totals hold no members, and a union is at least that large.
+
+    So an alert over such a rate is never too early, and may come late: the price itself is read with members.
+    """
+    sets = [item for item in usage if item.meter.aggregate is Aggregate.UNIQUE]
+    if len(sets) < 2:
+        return usage
+    kept = [item for item in usage if item.meter.aggregate is not Aggregate.UNIQUE]
+    for entry in plan.rates:
+        joined = [item for item in sets if item.meter.name == entry.meter and entry.prices(group_of(item))]
+        if joined:
+            kept.append(max(joined, key=lambda item: item.reading.count))
+    return kept
+
+
+def encode_alert(alert: DueAlert, customer: Customer, now_ms: int) -> bytes:
+    """One alert as `GET /v1/alerts` shows it."""
+    currency = alert.currency
+    return orjson.dumps(
+        {
+            "id": alert.id,
+            "type": alert.type,
+            "customer": alert.customer,
+            "period": {"start": instant_text(alert.period.start_s), "end": instant_text(alert.period.end_s)},
+            "rule": alert.rule,
+            "threshold": amount_text(alert.threshold, currency),
+            "spend": amount_text(alert.spend, currency),
+            "limit": None if customer.limit is None else amount_text(customer.limit, currency),
+            "currency": currency,
+            "time": time_text(now_ms * 1_000),
+        }
+    )

@@ -1,0 +1,254 @@
+"""Who spends what: all customers at once, refreshed while somebody looks, ordered once for everybody.
+
+A customer's row is computed again only when its total has changed. A refresh takes as long as it takes and is followed
+by a pause of several times that, so that it never fills the process.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Protocol
+
+from billing.domain.customers import Customer
+from billing.domain.money import amount_text, plain
+from billing.domain.periods import Window
+from billing.domain.timestamps import time_text
+from billing.facts import Facts
+from billing.store import Statement, Store, access_of
+from engine import Clock, Totals
+
+PAUSE_LEAST_S = 0.25
+PAUSE_FACTOR = 4.0
+INDEX_EVERY_S = 2.0
+PAGE_MAX = 500
+NEAR = Fraction(8, 10)
+STATES = frozenset({"near", "at", "none", "unpriced"})
+
+
+class TotalsReader(Protocol):
+    """What is needed of the engine's `StateReader`."""
+
+    async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]: ...
+    async def period_totals(
+        self, bucket: int, start_s: int, end_s: int, *, after: bytes = b"", limit: int
+    ) -> Sequence[Totals]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One customer in the current period. `spend` is None for one without prices."""
+
+    customer: Customer
+    period: Window
+    spend: Decimal | None
+    share: Fraction | None
+    """Of the limit; None without one."""
+    allowed: bool
+
+    @property
+    def state(self) -> str:
+        """`unpriced`, `none` (no limit), `at` (reached), `near` (80 % or more) or `open`."""
+        if self.spend is None:
+            return "unpriced"
+        if self.share is None:
+            return "none"
+        return "at" if not self.allowed else "near" if self.share >= NEAR else "open"
+
+    def as_json(self) -> dict[str, Any]:
+        customer, currency = self.customer, self.customer.currency
+        return {
+            "customer": customer.id,
+            "plan": None if customer.plan is None else customer.plan.name,
+            "spend": None if self.spend is None or currency is None else amount_text(self.spend, currency),
+            "currency": currency,
+            "limit": None if customer.limit is None or currency is None else amount_text(customer.limit, currency),
+            "limit_share": None if self.share is None else plain(self.share),
+            "allowed": self.allowed,
+            "time_zone": customer.time_zone.name,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All rows as of one refresh."""
+
+    as_of_ms: int
+    rows: tuple[Row, ...] = ()
+    """By share of the limit, greatest first; then by currency and spend."""
+
+    def currencies(self) -> list[dict[str, Any]]:
+        """One entry a currency, never added up across them."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.spend is not None and row.customer.currency is not None:
+                found.setdefault(row.customer.currency, []).append(row)
+        return [
+            {
+                "currency": currency,
+                "spend": amount_text(sum((row.spend for row in rows if row.spend is not None), Decimal(0)), currency),
+                "customers": len(rows),
+                "at_limit": sum(row.state == "at" for row in rows),
+                "near_limit": sum(row.state in {"at", "near"} for row in rows),
+            }
+            for currency, rows in sorted(found.items())
+        ]
+
+
+class Standings:
+    """Call `run` in a task group, `fresh` to get what is known."""
+
+    def __init__(self, store: Store, reader: TotalsReader, facts: Facts, *, buckets: int, clock: Clock) -> None:
+        self._store = store
+        self._reader = reader
+        self._facts = facts
+        self._buckets = buckets
+        self._clock = clock
+        self._index: dict[str, tuple[int, ...]] = {}
+        self._index_at_s = -INDEX_EVERY_S
+        self._catalog: object = None
+        self._known: dict[str, tuple[object, Row]] = {}
+        self._wanted = asyncio.Event()
+        self._refreshed = asyncio.Condition()
+        self._begun = 0
+        self._finished = 0
+        self.snapshot = Snapshot(0)
+        self.watched = False
+        """Whether somebody looks all the time, so that refreshes follow one another."""
+
+    async def run(self, patiently: "Patience") -> None:
+        """Refreshes for ever, while somebody looks. `patiently` decides what to do where Redis does not answer."""
+        await self._facts.wait_for_catalog()
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wanted.clear()
+            begun_s = loop.time()
+            self._begun += 1
+            begun = self._begun
+            if await patiently(self._refresh):
+                async with self._refreshed:
+                    self._finished = begun
+                    self._refreshed.notify_all()
+            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
+            if not self.watched:
+                await self._wanted.wait()
+
+    async def fresh(self, timeout_s: float = 2.0) -> Snapshot:
+        """A snapshot that began after this call, or the newest one if that takes too long."""
+        wanted = self._begun + 1
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(timeout_s), self._refreshed:
+                await self._refreshed.wait_for(lambda: self._finished >= wanted)
+        except TimeoutError:
+            pass  # as_of tells how old it is
+        return self.snapshot
+
+    async def _refresh(self) -> None:
+        as_of_ms = self._clock.now_ms()
+        catalog = self._facts.catalog
+        if catalog is not self._catalog:
+            self._catalog = catalog
+            self._known.clear()
+        await self._refresh_index()
+        customers = dict(catalog.customers)
+        for name in self._index:
+            if name not in customers:
+                customers[name] = catalog.customer(name)
+        totals = await self._read_totals(customers.values(), as_of_ms // 1_000)
+        rows = [await self._row(customer, totals, as_of_ms // 1_000) for customer in customers.values()]
+        self.snapshot = Snapshot(as_of_ms, tuple(sorted(rows, key=_by_share)))
+
+    async def _refresh_index(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._index_at_s < INDEX_EVERY_S:
+            return
+        index: dict[str, tuple[int, ...]] = {}
+        for bucket in range(self._buckets):
+            index |= {key.decode(): days for key, days in (await self._reader.keys(bucket)).items()}
+        self._index, self._index_at_s = index, now_s
+
+    async def _read_totals(self, customers: Any, now_s: int) -> dict[tuple[str, Window], Totals]:
+        """The running totals of everybody's current period."""
+        found: dict[tuple[str, Window], Totals] = {}
+        for period in {customer.time_zone.month(now_s) for customer in customers if customer.priced}:
+            for bucket in range(self._buckets):
+                async for total in self._pages(bucket, period):
+                    found[total.key.decode(), period] = total
+        return found
+
+    async def _pages(self, bucket: int, period: Window) -> AsyncIterator[Totals]:
+        after = b""
+        while True:
+            page = await self._reader.period_totals(bucket, *period, after=after, limit=PAGE_MAX)
+            for total in page:
+                yield total
+            if len(page) < PAGE_MAX:
+                return
+            after = page[-1].key
+
+    async def _row(self, customer: Customer, totals: Mapping[tuple[str, Window], Totals], now_s: int) -> Row:
+        period = customer.time_zone.month(now_s)
+        total = totals.get((customer.id, period))
+        basis: object = (period, None if total is None else total.values)
+        known = self._known.get(customer.id)
+        usage = None if total is None else self._store.usage_of_total(customer, total)
+        has_cells = any(_touches(day, period) for day in self._index.get(customer.id, ()))
+        settled = usage is not None or not has_cells or not customer.priced
+        if known is not None and settled and known[0] == basis:
+            return known[1]
+        if usage is not None or not has_cells or not customer.priced:
+            statement = self._store.state_of(customer, period, usage or ())
+        else:
+            statement = await self._store.statement(customer, period)
+        row = row_of(statement)
+        self._known[customer.id] = (basis, row)
+        return row
+
+
+class Patience(Protocol):
+    """Runs a step and says whether it came through; keeps what went wrong for people to see."""
+
+    async def __call__(self, step: Any) -> bool: ...
+
+
+def row_of(statement: Statement) -> Row:
+    customer = statement.customer
+    spend = None if statement.spend is None else statement.spend.total
+    share = None
+    if spend is not None and customer.limit is not None:
+        share = Fraction(spend) / customer.limit if customer.limit else Fraction(1)
+    return Row(customer, statement.period, spend, share, access_of(statement).allowed)
+
+
+def matches(row: Row, *, state: str | None, currency: str | None, search: str | None) -> bool:
+    """Whether the row passes the filters; `near` holds those at their limit too."""
+    if state is not None and row.state != state and not (state == "near" and row.state == "at"):
+        return False
+    if currency is not None and row.customer.currency != currency:
+        return False
+    return search is None or search.lower() in row.customer.id.lower()
+
+
+def by_spend(row: Row) -> tuple[bool, str, Fraction, str]:
+    """By currency first, since amounts of different currencies have no order; greatest spend first."""
+    return row.spend is None, row.customer.currency or "", -Fraction(row.spend or 0), row.customer.id
+
+
+def totals_frame(snapshot: Snapshot, rows: Sequence[Row], freshness_s: float | None) -> dict[str, Any]:
+    """The content of a `totals` frame: whole values."""
+    return {
+        "as_of": time_text(snapshot.as_of_ms * 1_000),
+        "freshness_s": freshness_s,
+        "rows": [row.as_json() for row in rows],
+        "currencies": snapshot.currencies(),
+    }
+
+
+def _by_share(row: Row) -> tuple[bool, Fraction, tuple[bool, str, Fraction, str]]:
+    return row.share is None, -(row.share or Fraction(0)), by_spend(row)
+
+
+def _touches(day: int, period: Window) -> bool:
+    return day * 86_400 < period.end_s and (day + 1) * 86_400 > period.start_s

@@ -1,0 +1,127 @@
+"""Everything that the adapter reads of aiokafka's inside, in one place: what has no public name, and why it is needed.
+
+Written against aiokafka 0.14, which is pinned; `tests/integration/test_kafka_adapter.py` runs through all of it.
+"""
+
+# ruff: noqa: SLF001
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import KafkaError
+
+
+def partition_state(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
+    """Position and high watermark of an assigned partition without awaiting anything; None if it is not assigned."""
+    subscription = consumer._subscription.subscription
+    if subscription is None or subscription.assignment is None:
+        return None
+    return subscription.assignment.state_value(partition)
+
+
+def reassigning(consumer: AIOKafkaConsumer) -> bool:
+    """Whether `getmany` would wait for an assignment, for as long as the group takes."""
+    return bool(consumer._subscription.reassignment_in_progress)
+
+
+def has_records(consumer: AIOKafkaConsumer, partition: TopicPartition) -> bool:
+    """Whether records of the partition (or an error) have been fetched and not been taken."""
+    return partition in consumer._fetcher._records
+
+
+def next_records(consumer: AIOKafkaConsumer) -> "asyncio.Future[None]":
+    """Done when something was fetched, when the consumer closes, or with what went wrong in the group."""
+    waiter: asyncio.Future[None] = consumer._fetcher._create_fetch_waiter()
+    return waiter
+
+
+def check_group(consumer: AIOKafkaConsumer) -> None:
+    """Raises what went wrong in the consumer's own tasks: the group's waits until somebody has picked that up."""
+    consumer._coordinator.check_errors()
+
+
+def is_broken(consumer: AIOKafkaConsumer) -> bool:
+    """Whether a task inside the consumer has ended that should not have: it will never deliver again."""
+    coordination = getattr(consumer._coordinator, "_coordination_task", None)
+    return consumer._fetcher.error_future.done() or (coordination is not None and coordination.done())
+
+
+async def ask_leader(consumer: AIOKafkaConsumer, partition: TopicPartition, request: Any) -> Any:
+    """The answer of the partition's leader. Raises KafkaError."""
+    client = consumer._client
+    return await client.send(client.cluster.leader_for_partition(partition), request)
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """The topic's partitions, waiting for it to be known. Raises KafkaError where it is not in time."""
+    partitions: set[int] = await consumer._client._wait_on_metadata(topic)
+    return partitions
+
+
+def generation(consumer: AIOKafkaConsumer) -> int:
+    """What the next commit or heartbeat would be stamped with; negative between generations."""
+    number: int = consumer._coordinator.generation
+    return number
+
+
+def wants_rejoin(consumer: AIOKafkaConsumer) -> bool:
+    return bool(consumer._coordinator.need_rejoin(consumer._subscription.subscription))
+
+
+def start_heartbeats(consumer: AIOKafkaConsumer) -> None:
+    """aiokafka starts them only once the listener has returned, which may be later than the session allows."""
+    consumer._coordinator._start_heartbeat_task()
+
+
+async def coordinator_known(consumer: AIOKafkaConsumer) -> None:
+    await consumer._coordinator.ensure_coordinator_known()
+
+
+async def heartbeat_once(consumer: AIOKafkaConsumer) -> bool:
+    """Whether it was taken; also True for a member that shall join again, see `wants_rejoin`. Raises KafkaError."""
+    return bool(await consumer._coordinator._do_heartbeat())
+
+
+async def commit_once(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+    """One commit, stamped with the generation at the moment of the call. Raises KafkaError."""
+    await consumer._coordinator._do_commit_offsets(None, offsets)
+
+
+async def committed_with_metadata(consumer: AIOKafkaConsumer, partition: TopicPartition) -> OffsetAndMetadata | None:
+    """The public call leaves the metadata out. Repeats until answered. Raises KafkaError."""
+    stored = await consumer._coordinator.fetch_committed_offsets([partition])
+    return stored.get(partition)
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
+    """Leaves the group and closes; where the servers do not answer in time, just closes."""
+    try:
+        async with asyncio.timeout(within_s):
+            await consumer.stop()
+        return
+    except TimeoutError:
+        pass  # it waits for an answer to its join, or for its farewell: the group will notice by itself
+    coordinator = consumer._coordinator
+    if hasattr(coordinator, "_stop_heartbeat_task"):
+        await coordinator._stop_heartbeat_task()
+        await coordinator._stop_commit_offsets_refresh_task()
+    if consumer._fetcher is not None:
+        await consumer._fetcher.close()
+    await consumer._client.close()
+
+
+def sends_no_more(producer: AIOKafkaProducer) -> bool:
+    """Whether the task that sends has ended, as it does when the broker refuses its sequence."""
+    return bool(producer._sender.sender_task.done())
+
+
+async def stop_producer(producer: AIOKafkaProducer, within_s: float) -> None:
+    """Flushes and closes; gives up what the servers do not take in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            await producer.flush()
+    except TimeoutError:
+        producer._message_accumulator.fail_all(KafkaError("the sender was stopped"))
+        await producer.client.close()
+    await producer.stop()

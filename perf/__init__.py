@@ -1,0 +1,1 @@
+"""Measurements: one scenario a file. `python -m perf SCENARIO [--json] [--quick]`."""
