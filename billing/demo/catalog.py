@@ -1,4 +1,4 @@
-"""The demo's catalog: 200 customers of a provider of language models, with limits that are reached while one watches."""
+"""The demo's catalog: customers of a provider of language models, with limits that are reached while one watches."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ def demo_catalog(rate: float) -> dict[str, Any]:
         ],
         "plans": [_plan("pay-as-you-go"), _plan("business", "0.0001")],
         "customers": [
-            _customer(rank, name, _limit(rank, share * rate)) for rank, (name, share) in enumerate(zip(names, shares, strict=True))
+            _customer(rank, names[rank], _limit(rank, shares[rank] * rate)) for rank in range(CUSTOMERS)
         ],
-    }  # fmt: skip
+    }
 
 
 def _meter(name: str, aggregation: str, property_: str | None) -> dict[str, Any]:

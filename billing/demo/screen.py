@@ -4,8 +4,8 @@ On a terminal the last lines are written over; elsewhere, and with NO_COLOR, the
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
@@ -61,8 +61,7 @@ class Screen:
         """
         began_s = self._running[name] = self._now_s()
         try:
-            async with self._ticking():
-                result = await work
+            result = await work
         except StepFailed as error:
             self._end_step(name)
             self.line(f"  ✗ {name.ljust(NAME_WIDTH)}{error}")
@@ -80,21 +79,14 @@ class Screen:
             self._clear()
             self._status = ()
 
-    @asynccontextmanager
-    async def _ticking(self):  # type: ignore[no-untyped-def]
-        async with asyncio.TaskGroup() as tasks:
-            ticker = tasks.create_task(self._tick())
-            try:
-                yield
-            finally:
-                ticker.cancel()
-
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Shows the seconds of slow steps, for ever."""
         while True:
             await asyncio.sleep(LIVELY_INTERVAL_S if self._lively else PLAIN_INTERVAL_S)
             now_s = self._now_s()
-            running = (f"{name} {now_s - began_s:.0f} s" for name, began_s in self._running.items())
-            self.status("  … " + ", ".join(running))
+            running = [f"{name} {now_s - began_s:.0f} s" for name, began_s in self._running.items()]
+            if running:
+                self.status("  … " + ", ".join(running))
 
     def _clear(self) -> None:
         if self._shown:
@@ -103,7 +95,8 @@ class Screen:
 
     def _draw(self) -> None:
         if self._lively:
+            columns = shutil.get_terminal_size().columns  # a line that wraps could not be written over
             for text in self._status:
-                self._stream.write(text + "\n")
+                self._stream.write(text[: columns - 1] + "\n")
             self._shown = len(self._status)
         self._stream.flush()

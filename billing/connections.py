@@ -1,0 +1,78 @@
+"""What worker, API and commands share of the outside world: clock, names, and servers that may come late."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from billing.config import BillingConfig
+from billing.topics import prepare_topics
+from engine import Message, Sender, Unanswered
+from engine.adapters.kafka import Capabilities, KafkaSender, LogReader, Topic, probe
+
+Say = Callable[[str], None]
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class LateSender:
+    """A `Sender` for a process that takes requests before Kafka was reached."""
+
+    def __init__(self) -> None:
+        self._sender: Sender | None = None
+
+    def use(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        if self._sender is None:
+            raise Unanswered("Kafka was not reached yet")
+        await self._sender.send(messages)
+
+
+def process_name() -> str:
+    """Names a process for people: host and process id."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def waiting_for(server: str, say: Say) -> Say:
+    """Says once what is waited for, and again only when the reason changes."""
+    last: list[str] = []
+
+    def told(reason: str) -> None:
+        if last != [reason]:
+            last[:] = [reason]
+            say(f"waiting for {server}: {reason}")
+
+    return told
+
+
+async def reach_kafka(config: BillingConfig, say: Say) -> tuple[Capabilities, dict[str, Topic]]:
+    """What the broker can do, and all topics. Waits for unreachable servers as long as it takes.
+
+    Raises:
+        ConfigError: a topic is refused, or must not be used as it is.
+    """
+    capabilities = await probe(config.kafka, waiting=waiting_for("Kafka", say))
+    return capabilities, dict(await prepare_topics(config, capabilities, say))
+
+
+def make_sender(config: BillingConfig, capabilities: Capabilities, say: Say) -> KafkaSender:
+    """A sender, not started yet."""
+    return KafkaSender(
+        config.kafka,
+        idempotent=capabilities.idempotent_producer,
+        client_id=process_name(),
+        waiting=waiting_for("Kafka", say),
+    )
+
+
+def make_reader(config: BillingConfig, topic: str, say: Say) -> LogReader:
+    """A reader without a group, not started yet."""
+    return LogReader(config.kafka, topic=topic, client_id=process_name(), waiting=waiting_for(f"topic {topic}", say))
+
