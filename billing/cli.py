@@ -41,10 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _problems(error: Exception) -> Sequence[str] | None:
     """What to tell about an error that the user can mend; None if it is a fault of ours."""
+    from billing.domain.problems import Invalid
     from engine import ConfigError
 
+    if isinstance(error, BaseExceptionGroup):
+        found = [_problems(one) for one in error.exceptions]
+        known = [problems for problems in found if problems is not None]
+        return None if len(known) < len(found) else [problem for problems in known for problem in problems]
     if isinstance(error, ConfigError):
         return error.problems
+    if isinstance(error, Invalid):
+        return [str(problem) for problem in error.problems]
     if isinstance(error, OSError) and error.filename is not None:
         return [f"{error.filename}: {error.strerror}"]
     return None
@@ -61,6 +68,115 @@ def _load(config: Path | None, *needs: str, **given: Any) -> "BillingConfig":
 
 
 @app.command
+def demo(
+    *,
+    rate: str = "500",
+    seconds: float | None = None,
+    port: int = 8080,
+    kafka: str | None = None,
+    redis: str | None = None,
+    browser: bool = True,
+) -> int:
+    """Everything at once: broker, Redis, catalog, workers, API, page and a realistic load; ends with an audit.
+
+    Parameters
+    ----------
+    rate:
+        Events a second, or max.
+    seconds:
+        How long, from the first event sent; without it until Ctrl-C.
+    port:
+        Of the page; 0 takes a free one.
+    kafka:
+        embedded, apache or HOST:PORT; by default what BILLING_KAFKA says, else embedded.
+    redis:
+        embedded or a URL; by default what BILLING_REDIS says, else embedded.
+    """
+    from billing.demo import run_demo
+
+    return run_demo(rate=rate, seconds=seconds, port=port, kafka=kafka, redis=redis, browser=browser)
+
+
+@app.command
+def price(
+    rate: Path,
+    /,
+    *,
+    quantity: list[str] | None = None,
+    transactions: str | None = None,
+    group: list[str] | None = None,
+) -> int:
+    """What quantities cost at a rate, exactly: one JSON line each.
+
+    Parameters
+    ----------
+    rate:
+        A rate as JSON or TOML.
+    quantity:
+        May be given several times.
+    transactions:
+        For a percentage: amounts in their order, separated by commas.
+    group:
+        For a matrix: name=value, may be given several times.
+    """
+    from billing.price import price_lines
+
+    named = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in group or ())
+    for line in price_lines(rate, quantity or (), transactions, named or None):
+        print(line)
+    return 0
+
+
+@app.command
+def check(catalog: Path, /) -> int:
+    """Validates a catalog as a whole; names every problem with its place."""
+    from billing.check import check_catalog
+
+    lines, code = check_catalog(catalog)
+    for line in lines:
+        print(line, file=sys.stderr if code else sys.stdout)
+    return code
+
+
+@catalog_app.command
+def apply(catalog: Path, /, *, start: Annotated[str | None, Parameter(name="--from")] = None, config: Config = None) -> int:
+    """Registers a new version of the catalog, live.
+
+    Parameters
+    ----------
+    catalog:
+        TOML or JSON.
+    start:
+        From when changed meters count, RFC 3339; 60 s ahead if absent. Prices and limits hold at once.
+    """
+    from billing.catalog_commands import apply_file
+
+    return apply_file(_load(config, "kafka"), catalog, start, _say)
+
+
+@catalog_app.command
+def show(*, config: Config = None) -> int:
+    """Prints the registered catalog as JSON, and its versions on stderr."""
+    from billing.catalog_commands import show_catalog
+
+    return show_catalog(_load(config, "kafka"), _say)
+
+
+@app.command
+def audit(*, start: Annotated[str | None, Parameter(name="--from")] = None, config: Config = None) -> int:
+    """Recounts from the log what Redis holds, and compares cell by cell. Works on a running system.
+
+    Parameters
+    ----------
+    start:
+        RFC 3339: only cells that begin there or later.
+    """
+    from billing.audit.command import audit_command
+
+    return audit_command(_load(config, "kafka", "redis"), start, _say)
+
+
+@app.command
 def worker(*, name: str | None = None, config: Config = None) -> int:
     """Counts: from Kafka to Redis, until SIGTERM.
 
@@ -69,8 +185,8 @@ def worker(*, name: str | None = None, config: Config = None) -> int:
     name:
         What /v1/pipeline calls this worker; by default host name and process id.
     """
-    from billing.worker import run_worker
     from billing.service import run_service
+    from billing.worker import run_worker
 
     settings = _load(config, "kafka", "redis")
     return run_service(lambda stop: run_worker(settings, stop=stop, name=name, say=_say))

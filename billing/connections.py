@@ -1,5 +1,6 @@
 """What worker, API and commands share of the outside world: clock, names, and servers that may come late."""
 
+import asyncio
 import os
 import socket
 import time
@@ -9,8 +10,10 @@ from billing.config import BillingConfig
 from billing.topics import prepare_topics
 from engine import Message, Sender, Unanswered
 from engine.adapters.kafka import Capabilities, KafkaSender, LogReader, Topic, probe
+from engine.adapters.redis import RedisServer
 
 Say = Callable[[str], None]
+AGAIN_S = 0.5
 
 
 class SystemClock:
@@ -60,6 +63,22 @@ async def reach_kafka(config: BillingConfig, say: Say) -> tuple[Capabilities, di
     """
     capabilities = await probe(config.kafka, waiting=waiting_for("Kafka", say))
     return capabilities, dict(await prepare_topics(config, capabilities, say))
+
+
+async def reach_redis(server: RedisServer, config: BillingConfig, say: Say) -> None:
+    """Waits until Redis answers and fits, as long as it takes.
+
+    Raises:
+        ConfigError: a setting of the server does not fit.
+    """
+    told = waiting_for("Redis", say)
+    while True:
+        try:
+            await server.check_server(config.engine.durability)
+            return
+        except Unanswered as error:
+            told(str(error))
+            await asyncio.sleep(AGAIN_S)
 
 
 def make_sender(config: BillingConfig, capabilities: Capabilities, say: Say) -> KafkaSender:

@@ -5,26 +5,18 @@ and the customer's clock. What is due follows from the totals under the newest c
 share (an hour, a cell, a customer) is made once and remembered, up to a bound.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
-
-import orjson
 
 from billing.catalog import CatalogHistory
 from billing.domain.customers import Customer
-from billing.domain.limits import DueAlert, due_alerts
 from billing.domain.meters import Measure, Meter, MeterSet
-from billing.domain.money import amount_text
-from billing.domain.periods import QUARTER_S, TimeZone, Window
-from billing.domain.plans import Plan
+from billing.domain.periods import QUARTER_S, TimeZone
 from billing.domain.problems import InvalidEvent
-from billing.domain.spend import Usage, spend_of
-from billing.domain.timestamps import instant_text, time_text
 from billing.domain.usage import LOG_GRACE_S, check_key, decode, moment_us
-from billing.series import group_of, parse_series_name, series_name
-from engine import (
-    Aggregate, Cell, Clock, Counts, Dead, Effect, Event, Message, Period, Reading, Series, Totals, Value, identity_of,
-)  # fmt: skip
+from billing.reaction import Reactions, encode_alert
+from billing.series import series_name
+from engine import Cell, Clock, Counts, Dead, Effect, Event, Message, Period, Totals, Value, identity_of
 
 TENANT = b"default"
 QUARTER_US = QUARTER_S * 1_000_000
@@ -62,6 +54,7 @@ class BillingHandler:
         self._customers: dict[bytes, Customer] = {}
         self._places: dict[tuple[str, str, bool, bool], dict[int, Place]] = {}
         self._clocks_vary = False
+        self._reactions = Reactions(facts.history)
 
     def handles_until_ms(self) -> int | None:
         return self._facts.handles_until_ms()
@@ -127,6 +120,7 @@ class BillingHandler:
         if self._history is not self._facts.history:
             self._history = self._facts.history
             self._clocks_vary = len(self._history.versions) > 1
+            self._reactions = Reactions(self._history)
             self._meters = MeterSet((), 0, 0)
             for remembered in (self._cells, self._customers, self._places):
                 remembered.clear()
@@ -136,26 +130,11 @@ class BillingHandler:
         """Every alert that is due at these totals, also those that stand."""
         self._notice_facts()
         customer = self._customer(totals.key)
-        if not customer.thresholds or customer.plan is None or customer.currency is None:
-            return ()
-        usage = without_unions(customer.plan, self._usage(totals.values))
-        spend = spend_of(customer.plan, customer.currency, usage).total
-        window = Window(totals.period.start_s, totals.period.end_s)
-        due = due_alerts(customer.id, customer.thresholds, spend, customer.currency, window)
         now_ms = self._clock.now_ms()
         return [
             Effect(alert.id.encode(), Message(self._alerts_topic, totals.key, encode_alert(alert, customer, now_ms)))
-            for alert in due
+            for alert in self._reactions.due(customer, totals)
         ]
-
-    def _usage(self, values: Mapping[Series, Reading]) -> list[Usage]:
-        usage = []
-        for series, reading in values.items():
-            name = parse_series_name(series.name)
-            meter = self._facts.history.meter(name.meter, name.version)
-            if meter is not None:
-                usage.append(Usage(meter, name.group, reading))
-        return usage
 
 
 def _find_place(customer: Customer, clock: TimeZone, quarter: int, places: dict[int, Place]) -> Place:
@@ -169,38 +148,3 @@ def _find_place(customer: Customer, clock: TimeZone, quarter: int, places: dict[
         places.clear()
     place = places[quarter] = Place(start_s, period)
     return place
-
-
-def without_unions(plan: Plan, usage: Sequence[Usage]) -> Sequence[Usage]:
-    """Of the sets that one rate joins, the largest alone: totals hold no members, and a union is at least that large.
-
-    So an alert over such a rate is never too early, and may come late: the price itself is read with members.
-    """
-    sets = [item for item in usage if item.meter.aggregate is Aggregate.UNIQUE]
-    if len(sets) < 2:
-        return usage
-    kept = [item for item in usage if item.meter.aggregate is not Aggregate.UNIQUE]
-    for entry in plan.rates:
-        joined = [item for item in sets if item.meter.name == entry.meter and entry.prices(group_of(item))]
-        if joined:
-            kept.append(max(joined, key=lambda item: item.reading.count))
-    return kept
-
-
-def encode_alert(alert: DueAlert, customer: Customer, now_ms: int) -> bytes:
-    """One alert as `GET /v1/alerts` shows it."""
-    currency = alert.currency
-    return orjson.dumps(
-        {
-            "id": alert.id,
-            "type": alert.type,
-            "customer": alert.customer,
-            "period": {"start": instant_text(alert.period.start_s), "end": instant_text(alert.period.end_s)},
-            "rule": alert.rule,
-            "threshold": amount_text(alert.threshold, currency),
-            "spend": amount_text(alert.spend, currency),
-            "limit": None if customer.limit is None else amount_text(customer.limit, currency),
-            "currency": currency,
-            "time": time_text(now_ms * 1_000),
-        }
-    )

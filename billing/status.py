@@ -131,6 +131,7 @@ class PipelineStatus:
         for name, raw in (await self._sources.notices()).items():
             try:
                 content = orjson.loads(raw)
+                content["partitions"] = [part for part in content["partitions"] if part["topic"] == self._topic]
                 notices.append(Notice(name, int(content["time_ms"]), content))
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
                 logger.warning("the notice of worker %s cannot be read", name)

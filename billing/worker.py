@@ -7,7 +7,7 @@ import anyio
 
 from billing.catalog import load_catalog
 from billing.config import BillingConfig
-from billing.connections import SystemClock, make_reader, make_sender, process_name, reach_kafka, waiting_for
+from billing.connections import SystemClock, make_reader, make_sender, process_name, reach_kafka, reach_redis, waiting_for
 from billing.facts import Facts, register_first
 from billing.handler import BillingHandler
 from billing.service import quieten_collector
@@ -33,11 +33,11 @@ async def run_worker(config: BillingConfig, *, stop: asyncio.Event, say: Say, na
         tasks.start_soon(_cancel_at, stop, tasks.cancel_scope, starting)
         capabilities, topics = await reach_kafka(config, say)
         sender = make_sender(config, capabilities, say)
-        state = RedisServer(config.redis, waiting=waiting_for("Redis", say))
+        state = RedisServer(config.redis, writers=config.engine.calls_in_flight_max)
         facts = Facts(make_reader(config, config.facts_topic, say), clock)
         await sender.start()
         try:
-            await state.start()
+            await reach_redis(state, config, say)
             async with anyio.create_task_group() as following:
                 following.start_soon(facts.run)
                 await facts.reach_end()
@@ -55,7 +55,7 @@ async def run_worker(config: BillingConfig, *, stop: asyncio.Event, say: Say, na
         finally:
             with anyio.CancelScope(shield=True):
                 await sender.stop()
-                await state.stop()
+                await state.close()
         tasks.cancel_scope.cancel()
     return 0
 

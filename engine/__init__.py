@@ -20,11 +20,13 @@ from engine.processor import Answers, Handler, Processor, Reacts, Waits
 from engine.runtime.engine import BOARD, Engine
 from engine.runtime.statistics import Statistics
 from engine.state.identity import digest_of, identity_of
+from engine.telemetry import Attributes, Metric, Observation, Silence, Telemetry
 
 __all__ = [
     "BOARD",
     "Aggregate",
     "Answers",
+    "Attributes",
     "Cell",
     "Clock",
     "Committed",
@@ -39,18 +41,22 @@ __all__ = [
     "Handler",
     "Log",
     "Message",
+    "Metric",
+    "Observation",
     "Period",
     "Processor",
     "Reacts",
     "Reading",
     "Sender",
     "Series",
+    "Silence",
     "StateDamaged",
     "StateError",
     "StateLost",
     "StateMismatch",
     "StateServer",
     "Statistics",
+    "Telemetry",
     "Totals",
     "Unanswered",
     "Value",

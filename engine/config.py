@@ -9,6 +9,8 @@ from engine.errors import ConfigError
 Ordering = Literal["key", "partition", "none"]
 Durability = Literal["memory", "aof", "replica"]
 PREFIX = "ENGINE_"
+AUTO = "auto"
+"""`ENGINE_CONCURRENCY`: as many lanes as the engine sees fit, which is the default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class EngineConfig:
         for name, raw in settings.items():
             if name not in known:
                 problems.append(f"{name} is not a setting; known are {', '.join(sorted(known))}")
+                continue
+            if name == PREFIX + "CONCURRENCY" and raw == AUTO:
                 continue
             try:
                 values[known[name].name] = _parse(str(known[name].type), raw)

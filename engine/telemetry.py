@@ -30,6 +30,11 @@ CALL_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 COUNTS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 
 
+def sending(topic: str) -> Attributes:
+    """The attributes of a send to `topic`."""
+    return {SYSTEM: "kafka", OPERATION: "send", TOPIC: topic}
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One instrument. It is either added to and recorded, or observed; never both."""

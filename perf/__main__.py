@@ -1,4 +1,4 @@
-"""`python -m perf SCENARIO [--json] [--quick]`; `python -m perf all` writes every scenario's figures to `perf/results/`."""
+"""`python -m perf SCENARIO [--json] [--quick]`; `python -m perf all` writes all figures to `perf/results/`."""
 
 import argparse
 import json

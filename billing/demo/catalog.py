@@ -29,9 +29,7 @@ def demo_catalog(rate: float) -> dict[str, Any]:
             _meter("requests", "count", None),
         ],
         "plans": [_plan("pay-as-you-go"), _plan("business", "0.0001")],
-        "customers": [
-            _customer(rank, names[rank], _limit(rank, shares[rank] * rate)) for rank in range(CUSTOMERS)
-        ],
+        "customers": [_customer(rank, names[rank], _limit(rank, shares[rank] * rate)) for rank in range(CUSTOMERS)],
     }
 
 

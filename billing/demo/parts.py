@@ -68,9 +68,10 @@ async def start_redis(stack: AsyncExitStack, chosen: str) -> str:
 
 async def _start(stack: AsyncExitStack, server: Server) -> Server:
     try:
-        return await stack.enter_async_context(server)
+        await stack.enter_async_context(server)
     except ServerFailed as error:
         raise StepFailed(str(error)) from error
+    return server
 
 
 async def _reach(host: str, port: int, message: str) -> None:
@@ -130,6 +131,10 @@ class Processes:
             code = self._supervisor.exit_code(pid)
             if code is not None:
                 raise StepFailed(f"{name} ended with {code}; its log ends:\n{self._tail(name)}")
+
+    def last_words(self) -> str:
+        """The end of every log."""
+        return "\n".join(f"{name}: {self._tail(name)}" for name in self._pids)
 
     async def stop(self) -> None:
         """Asks them to finish, and returns when they have."""

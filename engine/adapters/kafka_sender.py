@@ -82,8 +82,8 @@ class KafkaSender:
         sent: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(self._send_s):
-                for topic, key, value, headers in messages:
-                    sent.append(await producer.send(topic, value, key, headers=headers))
+                for message in messages:
+                    sent.append(await _enqueue(producer, message))  # noqa: PERF401  what went before an error counts
                 if sent:
                     await asyncio.wait(sent)
         except TimeoutError as error:
@@ -139,6 +139,15 @@ class _Partitioner(DefaultPartitioner):  # type: ignore[misc]
 @functools.lru_cache(maxsize=65_536)
 def _hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
+
+
+async def _enqueue(producer: AIOKafkaProducer, message: Message) -> asyncio.Future[object]:
+    """What will be done when the message is acknowledged. A message of nothing at all gets an empty value."""
+    topic, key, value, headers = message
+    if key is None and value is None:
+        value = b""  # aiokafka takes no such message
+    future: asyncio.Future[object] = await producer.send(topic, value, key, headers=list(headers))
+    return future
 
 
 def _outcome(future: asyncio.Future[object]) -> BaseException | None:

@@ -14,6 +14,7 @@ import anyio.lowlevel
 import orjson
 from anyio.abc import TaskGroup
 
+from engine import telemetry as catalogue
 from engine.config import EngineConfig
 from engine.core.phases import Phase
 from engine.errors import ConfigError, Unanswered
@@ -21,6 +22,7 @@ from engine.ports import Clock, Committed, Log, OffsetOutOfRange, Sender, StateS
 from engine.processor import Handler, Processor, reacting
 from engine.runtime.deferred import Deferred
 from engine.runtime.intake import Work
+from engine.runtime.observed import observe
 from engine.runtime.partition import Partition
 from engine.runtime.scheduler import Scheduler
 from engine.runtime.statistics import (
@@ -33,6 +35,7 @@ from engine.runtime.statistics import (
 )  # fmt: skip
 from engine.state.slices import Slice
 from engine.state.writer import Writer
+from engine.telemetry import Silence, Telemetry
 
 BOARD = "workers"
 FETCH_AGAIN_S = 0.2
@@ -63,6 +66,7 @@ class Engine:
         name: str = "worker",
         random: Random | None = None,
         deletes_identities: bool = False,
+        telemetry: Telemetry | None = None,
         warn: Callable[[str], None] = _silent,
     ) -> None:
         _check(config, processor, handler, state)
@@ -73,24 +77,30 @@ class Engine:
         self._name = name
         self._random = random or Random()
         self._warn = warn
+        self._telemetry = telemetry or Silence()
+        self._by_group = {catalogue.TOPIC: config.topic, catalogue.GROUP: config.group}
         self._latency = LatencySamples()
         self._scheduler = Scheduler(config.concurrency, self._run_lane)
         self._deferred = Deferred(self._requeue)
         self._writer: Writer | None = None
         if state is not None:
             self._writer = Writer(
-                config, state, sender, reacts=reacting(processor), deletes_identities=deletes_identities, warn=warn,
+                config, state, sender, reacts=reacting(processor), telemetry=self._telemetry,
+                deletes_identities=deletes_identities, warn=warn,
                 written=lambda done: self._latency.add(done, clock.now_ms()),
             )  # fmt: skip
         self._work = Work(
-            config, self._scheduler, self._deferred, sender, self._random, warn, self._ring, processor, handler
-        )
+            config=config, scheduler=self._scheduler, deferred=self._deferred, sender=sender, random=self._random,
+            telemetry=self._telemetry, warn=warn, eased=self._ring, retried=self._retried,
+            processor=processor, handler=handler,
+        )  # fmt: skip
         self._partitions: dict[int, Partition] = {}
         self._seeking = anyio.Lock()
         self._bell = anyio.Event()
         self._stopping = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._consumed = 0
+        self._retries = 0
         self._rebalances = 0
 
     # ---------------------------------------------------------------- life
@@ -98,6 +108,7 @@ class Engine:
         """Run until `stop()`; then finish what is open within `drain_s`, commit, and leave the group."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            observe(self._telemetry, self._config.topic, self._config.group, self.statistics)
             if self._writer is not None:
                 tasks.start_soon(self._writer.run, name="writer")
                 tasks.start_soon(self._look_forever, name="look")
@@ -122,7 +133,8 @@ class Engine:
     # ---------------------------------------------------------------- the group (told by the log)
     async def revoked(self, partitions: frozenset[int]) -> None:
         self._rebalances += 1
-        await self._let_go([each for number, each in self._partitions.items() if number in partitions])
+        with self._telemetry.span(catalogue.REBALANCE_SPAN, self._by_group):
+            await self._let_go([each for number, each in self._partitions.items() if number in partitions])
 
     async def assigned(self, partitions: frozenset[int]) -> None:
         for number in self._partitions.keys() - partitions:
@@ -176,11 +188,13 @@ class Engine:
             return
         clock_ms = self._clock.now_ms()
         room = min(each.intake.in_flight.room() for each in wanted if each.intake is not None)
+        began_s = anyio.current_time()
         fetched = await self._log.fetch(
             [each.number for each in wanted],
             events_max=max(1, min(room, self._config.fetch_max)),
             wait_s=self._config.fetch_wait_s,
         )
+        self._record_duration("poll", began_s)
         for partition in wanted:
             intake = partition.intake
             if intake is None or partition.ledger is None or intake.ledger.ended:
@@ -196,6 +210,9 @@ class Engine:
             if high_watermark is not None and position >= high_watermark:
                 intake.ledger.at_end(clock_ms)
         self._scheduler.wake()
+
+    def _retried(self) -> None:
+        self._retries += 1
 
     def _ring(self) -> None:
         self._bell.set()
@@ -236,7 +253,10 @@ class Engine:
         try:
             if self._state is not None and self._config.durability != "memory":
                 await self._state.make_durable(self._config.durability)
-            taken = await self._log.commit({number: Committed(offset, "") for number, offset in offsets.items()})
+            began_s = anyio.current_time()
+            with self._telemetry.span(catalogue.COMMIT_SPAN, self._by_group):
+                taken = await self._log.commit({number: Committed(offset, "") for number, offset in offsets.items()})
+            self._record_duration("commit", began_s)
         except Unanswered as error:
             self._warn(f"commit of {len(offsets)} partitions is not answered: {error}")
             return
@@ -278,6 +298,10 @@ class Engine:
         except Unanswered as error:
             self._warn(f"the notice of this worker stays up until readers find it old: {error}")
 
+    def _record_duration(self, operation: str, began_s: float) -> None:
+        attributes = self._by_group | {catalogue.SYSTEM: "kafka", catalogue.OPERATION: operation}
+        self._telemetry.record(catalogue.CLIENT_DURATION, anyio.current_time() - began_s, attributes)
+
     def _counted(self) -> int:
         return self._writer.counts.events if self._writer is not None else self._consumed
 
@@ -305,7 +329,7 @@ class Engine:
         values = {name: written.get(name, 0) for name in names} | {
             "consumed": self._consumed,
             "refused": written.get("refused", {}),
-            "retries": sum(each.intake.retries for each in self._partitions.values() if each.intake is not None),
+            "retries": self._retries,
             "rebalances": self._rebalances,
         }
         return Counters(**values)  # type: ignore[arg-type]

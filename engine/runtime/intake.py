@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+import anyio
+
 from engine.config import EngineConfig
 from engine.core.lanes import Lane, LaneName, Lanes
 from engine.core.limits import InFlight
@@ -23,6 +25,7 @@ from engine.runtime.deferred import Deferred
 from engine.runtime.ledger import Ledger, PlainLedger
 from engine.runtime.scheduler import Scheduler
 from engine.state.slices import Prepared
+from engine.telemetry import GROUP, OPERATION, PROCESS_DURATION, SENT, SYSTEM, TOPIC, Telemetry, sending
 
 HANDLED = Counts(b"")
 """The answer of a plain handler that has returned."""
@@ -30,7 +33,7 @@ HANDLED = Counts(b"")
 RECHECK_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What the user wrote, and whom it needs. Exactly one of `processor` and `handler` is given."""
 
@@ -39,9 +42,11 @@ class Work:
     deferred: Deferred
     sender: Sender
     random: Random
+    telemetry: Telemetry
     warn: Callable[[str], None]
     eased: Callable[[], None]
     """A partition that was full may be fetched again."""
+    retried: Callable[[], None]
     processor: Processor | None = None
     handler: Handler | None = None
 
@@ -70,7 +75,7 @@ class Intake:
         self._inline = work.inline
         self.in_flight = InFlight(work.config.in_flight_max, work.config.in_flight_bytes_max)
         self.lanes = Lanes(work.scheduler.ready, self)
-        self.retries = 0
+        self._attributes = {TOPIC: work.config.topic, GROUP: work.config.group, OPERATION: "process", SYSTEM: "kafka"}
         self._ledger: Ledger | None = None
 
     @property
@@ -182,7 +187,9 @@ class Intake:
             async with asyncio.timeout(self._work.config.handler_timeout_s):
                 answers = self._work.processor.prepare(key, events)
                 if isinstance(answers, Awaitable):
+                    began_s = anyio.current_time()
                     answers = await answers
+                    self._work.telemetry.record(PROCESS_DURATION, anyio.current_time() - began_s, self._attributes)
             if len(answers) != len(events):
                 raise TypeError(f"prepare answered {len(answers)} of {len(events)} events")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever user code raises
@@ -200,6 +207,7 @@ class Intake:
         if letters:
             lane.reason = "its dead letter is not acknowledged yet"
             await send_dead_letters(self._work.sender, letters, self._work.warn)
+            self._work.telemetry.add(SENT, len(letters), sending(letters[0].topic))
         if not self.ledger.ended:
             self.ledger.finish(events[0].key or b"", list(zip(events, answers, strict=True)), waited=True)
         self._finish(lane, len(events))
@@ -218,7 +226,7 @@ class Intake:
             self.lanes.requeue(lane)
             return
         lane.attempts += 1
-        self.retries += 1
+        self._work.retried()
         cause = f"{type(error).__name__}: {error}"
         if lane.attempts > config.retry_max:
             await self._answered(lane, events, [Dead(cause)], attempts=lane.attempts)

@@ -97,6 +97,7 @@ class SimulatedLog:
         self._positions: dict[int, int | None] = {}
         self._generation = -1
         self.evicted = False
+        self._crashed = False
 
     async def start(self, listener: RebalanceListener) -> None:
         self._listener = listener
@@ -106,15 +107,23 @@ class SimulatedLog:
     async def stop(self) -> None:
         await self._broker.leave(self)
 
+    def crash(self) -> None:
+        """The process is gone; the group learns of it at the next rebalance."""
+        self._crashed = True
+        if self in self._broker.members:
+            self._broker.members.remove(self)
+
     async def revoke(self, partitions: frozenset[int]) -> None:
         assert self._listener is not None
-        await self._listener.revoked(partitions)
+        if not self._crashed:
+            await self._listener.revoked(partitions)
 
     async def assign(self, partitions: frozenset[int]) -> None:
         assert self._listener is not None
         self._positions = dict.fromkeys(partitions)
         self._generation = self._broker.generation
-        await self._listener.assigned(partitions)
+        if not self._crashed:
+            await self._listener.assigned(partitions)
 
     async def fetch(
         self, partitions: Sequence[int], *, events_max: int, wait_s: float

@@ -4,9 +4,12 @@ All of a bucket carries one hash tag made of namespace, group and bucket, so tha
 two groups never meet. A lane key comes last in a name, or with its length before it: names are never ambiguous.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from struct import error, iter_unpack, pack, unpack_from
 
 from engine.aggregate import DAY_QUARTERS
+from engine.errors import StateDamaged
 
 TENANT = b"default"
 """The place of the tenant in key names; there is one so far."""
@@ -54,3 +57,21 @@ def total_members_key(bucket_tag: bytes, first: int, last: int, key: bytes) -> b
 def days_of(first: int, last: int) -> range:
     """The UTC days that the quarters [first, last) touch."""
     return range(first // DAY_QUARTERS, (last - 1) // DAY_QUARTERS + 1) if last > first else range(0)
+
+
+def read_index(entry: bytes) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """The UTC days that a key has cells in, ascending, and its totals as (first, last) quarters.
+
+    Raises StateDamaged.
+    """
+    try:
+        (count,) = unpack_from(">H", entry)
+        days = unpack_from(f">{count}I", entry, 2)
+        totals = tuple(iter_unpack(">II", entry[2 + 4 * count :]))
+    except error as problem:
+        raise StateDamaged(f"index entry of {len(entry)} bytes") from problem
+    return days, totals
+
+
+def pack_index(days: Sequence[int], totals: Sequence[tuple[int, int]]) -> bytes:
+    return pack(f">H{len(days)}I", len(days), *days) + b"".join(pack(">II", *total) for total in totals)

@@ -5,7 +5,7 @@ bytes; `days` are flag u8 = 1 and one i32 for all, or 0 and an i32 each.
 
 apply: horizon u16, deletes u8, slices u16; for each slice its length u32 and: tag text, partition u32, partitions u32,
 before and after text (u32), what four counters rise by (u32), stamp reacted to (u8 text), effects u32 of (key text,
-period 9, name text), judged u32, repeats u8, left out u32, identities 16 each, days, indexes u32 of those left out,
+period 9, name text), judged u32, left out u32, identities 16 each, days, indexes u32 of those left out,
 asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages: day u32, arrival f64, cells u16 of
 (cell text, value); totals: period 9, series u16 of (series text, value)).
 """
@@ -140,8 +140,7 @@ def _pack_slice(tag: bytes, write: SliceWrite) -> bytes:
         parts += (_U16.pack(len(key)), key, period, _U16.pack(len(name)), name)
     identities = [identity for identity, _, _ in judged]
     left_out = [index for index, (_, _, out) in enumerate(judged) if out]
-    repeats = len(set(identities)) < len(identities)
-    parts.append(pack(">IBI", len(judged), repeats, len(left_out)))
+    parts.append(pack(">II", len(judged), len(left_out)))
     parts += identities
     parts.append(_pack_days([day for _, day, _ in judged]))
     parts.append(pack(f">{len(left_out)}I", *left_out))

@@ -6,16 +6,17 @@ again; a refusal ends the slice's epoch. After a write comes the reaction to wha
 are acknowledged before the write that inserts the effects.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
 
+from engine import telemetry as catalogue
 from engine.config import EngineConfig
 from engine.core.record import Record
-from engine.errors import Unanswered
+from engine.errors import StateDamaged, Unanswered
 from engine.event import Effect, Message, Totals
 from engine.ports import Sender, StateServer
 from engine.processor import Reacts
@@ -32,6 +33,7 @@ from engine.state.packing import (
     unpack_apply,
 )  # fmt: skip
 from engine.state.slices import Prepared, Slice, Stage
+from engine.telemetry import Telemetry
 
 ASKS_MAX = 2_000
 RESEND_BASE_S = 0.02
@@ -68,6 +70,7 @@ class Writer:
         sender: Sender,
         *,
         reacts: Reacts | None,
+        telemetry: Telemetry,
         deletes_identities: bool,
         warn: Callable[[str], None],
         written: Callable[[Sequence[Prepared]], None],
@@ -76,6 +79,10 @@ class Writer:
         self._config = config
         self._server = server
         self._sender = sender
+        self._telemetry = telemetry
+        self._by_function = {
+            function: {catalogue.GROUP: config.group, catalogue.FUNCTION: function} for function in ("apply", "check")
+        }
         self._reacts = reacts
         self._deletes = deletes_identities
         self._warn = warn
@@ -152,6 +159,17 @@ class Writer:
         return writing, checking
 
     async def _write(self, slices: list[Slice]) -> None:
+        """One call; a slice that cannot be written spoils no other, and is tried again after a while."""
+        try:
+            await self._write_together(slices)
+        except (StateDamaged, ValueError) as error:
+            if len(slices) > 1:
+                for own in slices:
+                    await self._write([own])
+            elif not slices[0].epoch.ended:
+                self._damaged(slices[0], str(error))
+
+    async def _write_together(self, slices: list[Slice]) -> None:
         writes = [own.build(own.epoch.partition_count(), ASKS_MAX) for own in slices]
         config = self._config
         payload = pack_apply(config.group, config.buckets, config.horizon_d, self._deletes, writes)
@@ -159,6 +177,8 @@ class Writer:
         if reply is None:
             return
         self.counts.calls += 1
+        events = sum(len(own.batch) for own in slices)
+        self._telemetry.record(catalogue.CALL_EVENTS, events, self._by_function["apply"])
         for own, write, answer in zip(slices, writes, unpack_apply(reply), strict=True):
             if not own.epoch.ended:
                 self._answer(own, write, answer)
@@ -182,9 +202,14 @@ class Writer:
         first = slices[0]
         key = slice_key(tag(self._config.group, first.bucket), first.epoch.partition)
         delay_s = RESEND_BASE_S
+        attributes = self._by_function[function]
         while True:
             try:
-                return await self._server.call(function, payload, key=key, writes=function == "apply")
+                began_s = anyio.current_time()
+                with self._telemetry.span(catalogue.CALL_SPAN, attributes):
+                    reply = await self._server.call(function, payload, key=key, writes=function == "apply")
+                self._telemetry.record(catalogue.CALL_DURATION, anyio.current_time() - began_s, attributes)
+                return reply
             except Unanswered as error:
                 self.counts.unanswered += 1
                 if delay_s >= RESEND_CAP_S / 2:
@@ -206,10 +231,7 @@ class Writer:
             case Refused():
                 self._refused(own, answer)
             case Damaged():
-                self.counts.damaged += 1
-                place = f"bucket {own.bucket}, partition {own.epoch.partition}"
-                self._warn(f"{place}: {answer.reason}; nothing was written")
-                self._start(self._later, own, DAMAGE_RETRY_S)
+                self._damaged(own, answer.reason)
 
     def _applied(self, own: Slice, write: SliceWrite, answer: Applied) -> None:
         counts = self.counts
@@ -226,6 +248,12 @@ class Writer:
         own.epoch.released(done)
         if own.stage is not Stage.PUBLISHING:
             self._settle(own)
+
+    def _damaged(self, own: Slice, reason: str) -> None:
+        """An alarm, never a dead letter: the slice stops until the value is mended."""
+        self.counts.damaged += 1
+        self._warn(f"bucket {own.bucket}, partition {own.epoch.partition}: {reason}; nothing was written")
+        self._start(self._later, own, DAMAGE_RETRY_S)
 
     def _settle(self, own: Slice) -> None:
         own.stage = Stage.IDLE
@@ -274,6 +302,8 @@ class Writer:
                 delay_s = min(delay_s * 2, RESEND_CAP_S)
             else:
                 break
+        for topic, count in Counter(message.topic for message in messages).items():
+            self._telemetry.add(catalogue.SENT, count, catalogue.sending(topic))
         self._settle(own)
 
     async def _later(self, own: Slice, delay_s: float) -> None:

@@ -3,7 +3,7 @@
 import { Component } from "./vendor/preact.mjs";
 import { UNKNOWN, ago, count, dayTime, clock, duration, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
 import { newestAlerts } from "./store.js";
-import { Chip, Choice, Icon, Id, Panel, Time, customerHref, html } from "./parts.js";
+import { Chip, Choice, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
 export const alertsPath = (query) => {
   const path = new URLSearchParams({ order: "-time" });
@@ -25,8 +25,8 @@ export function AlertList({ alerts, now, named = true }) {
   if (!alerts.length) return html`<p class="nothing">No alert yet. One appears here when a threshold of the catalog is reached.</p>`;
   return html`<ol class="alert-list">${alerts.map((alert) => html`<li key=${alert.id}>
     <span class="mark ${toneOfAlert(alert)}"><${Icon} name=${toneOfAlert(alert)} /></span>
-    <span class="what">${named && html`<${Id} id=${alert.customer} href=${customerHref(alert.customer)} most=${22} />`}
-      <span class="rule">${thresholdText(alert)} · ${effect(alert)}</span></span>
+    <span class="what">${named ? html`<${Id} id=${alert.customer} href=${customerHref(alert.customer)} most=${18} />` : html`<b>${thresholdText(alert)}</b>`}
+      <span class="rule">${named && `${thresholdText(alert)} · `}${effect(alert)}</span></span>
     <span class="when muted"><${Time} at=${alert.time}>${ago(alert.time, now)}<//></span></li>`)}</ol>`;
 }
 
@@ -51,17 +51,10 @@ export class Alerts extends Component {
 const LEVELS = [["all", "All"], ["warning", "80 % or more"], ["bad", "Limit reached"]];
 const matchesLevel = (alert, level) => level === "all" || toneOfAlert(alert) === level || (level === "warning" && toneOfAlert(alert) === "bad");
 
-const address = (query, name, value) => {
-  const next = new URLSearchParams(query);
-  if (value) next.set(name, value);
-  else next.delete(name);
-  return `/alerts${next.size ? `?${next}` : ""}`;
-};
-
 function Filters({ query }) {
   return html`<span class="side">
-    ${query.get("customer") && html`<span class="applied">Only <${Id} id=${query.get("customer")} /> <a href=${address(query, "customer", null)}>Clear</a></span>`}
-    <${Choice} label="Threshold" options=${LEVELS} value=${query.get("level") ?? "all"} href=${(level) => address(query, "level", level === "all" ? null : level)} /></span>`;
+    ${query.get("customer") && html`<span class="applied">Only <${Id} id=${query.get("customer")} /> <a href=${address("/alerts", query, { customer: null })}>Clear</a></span>`}
+    <${Choice} label="Threshold" options=${LEVELS} value=${query.get("level") ?? "all"} href=${(level) => address("/alerts", query, { level: level === "all" ? null : level })} /></span>`;
 }
 
 function AlertTable({ alerts, now, query }) {

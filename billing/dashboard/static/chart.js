@@ -6,7 +6,7 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { dayTime, hourMinute } from "./format.js";
 import { html } from "./parts.js";
 
-const HEIGHT = 240;
+const TICKS_S = [10, 30, 60, 120, 300];
 const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-other"];
 let loading = null;
 
@@ -101,7 +101,7 @@ export class Chart extends Component {
 
   resize() {
     const width = this.box.current.clientWidth;
-    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.plot.height });
   }
 
   options(UPlot) {
@@ -114,14 +114,14 @@ export class Chart extends Component {
     const bars = UPlot.paths.bars({ size: [0.72, 40], align: 0 });
     return {
       width: this.box.current.clientWidth,
-      height: HEIGHT,
+      height: this.props.height ?? 240,
       padding: [12, 8, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (zone ? UPlot.tzDate(new Date(seconds * 1000), zone) : new Date(seconds * 1000)),
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind !== "bars", size: 7 } },
       scales: { x: { time: true, range: (_, low, high) => this.span(low, high) }, y: { range: (_, low, high) => this.rise(UPlot, low, high) } },
       axes: [
-        { ...axis, grid: { show: false }, space: 76, splits: kind === "bars" ? () => this.splits() : undefined, values: (_, at) => at.map((s) => ticks(s * 1000, zone)) },
+        { ...axis, grid: { show: false }, size: 28, space: 76, ...(this.props.span_s ? { incrs: TICKS_S } : { splits: () => this.splits() }), values: (_, at) => at.map((s) => ticks(s * 1000, zone)) },
         { ...axis, grid: { stroke: colours.grid, width: 1 }, space: 56, size: (_, texts) => this.gutter(texts, font), values: (_, values) => values.map((v) => (v === null ? "" : format(v))) },
       ],
       series: [{}, ...order.map((i) => {
@@ -213,10 +213,10 @@ export class Chart extends Component {
       ${failed && html`<p class="failed">The chart cannot be drawn: its library did not load. The rows follow.</p>`}
       <div class="plot ${points.length ? "" : "blank"}" ref=${this.box} tabindex="0" role="group" aria-label="Chart. Arrow keys move along it." onKeyDown=${this.move}>
         ${points.length === 0 && html`<p class="nothing">${empty ?? "Nothing in this period yet."}</p>`}</div>
-      <ul class="legend">${series.map(({ name, href }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${value(point, i)}</b>`}</li>`)}
+      <div class="below"><ul class="legend">${series.map(({ name, href }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${value(point, i)}</b>`}</li>`)}
         <li class="at muted" aria-live="polite">${point ? label(point) : ""}</li></ul>
-      <div class="below"><button class="quiet" aria-expanded=${table ? "true" : "false"} onClick=${() => this.setState({ table: !table })}>${table ? "Hide table" : "Show as table"}</button>
-        ${table && html`<button class="quiet" onClick=${() => saveRows(points, series, value, label)}>Save as CSV</button>`}</div>
+      <span class="tools"><button class="quiet" aria-expanded=${table ? "true" : "false"} onClick=${() => this.setState({ table: !table })}>${table ? "Hide table" : "Show as table"}</button>
+        ${table && html`<button class="quiet" onClick=${() => saveRows(points, series, value, label)}>Save as CSV</button>`}</span></div>
       ${table && html`<div class="rows" tabindex="0"><table><thead><tr><th>Time</th>${series.map(({ name }) => html`<th class="number">${name}</th>`)}</tr></thead>
         <tbody>${points.map((at) => html`<tr key=${at.at}><td>${label(at)}</td>${series.map((_, i) => html`<td class="number">${value(at, i)}</td>`)}</tr>`)}</tbody></table></div>`}
     </figure>`;

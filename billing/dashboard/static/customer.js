@@ -5,7 +5,7 @@ import { UNKNOWN, ago, day, dayTime, groupText, money, month, ownZone, percentOf
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
-import { Bar, Chip, Choice, Empty, GhostValue, Ghost, Icon, Id, Panel, Time, html } from "./parts.js";
+import { Bar, Chip, Choice, Empty, Ghost, GhostValue, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
 const SERIES_MOST = 4;
 
@@ -16,7 +16,7 @@ export const paths = (id) => ({
   events: `${base(id)}/events?limit=20`,
   alerts: `/v1/alerts?${new URLSearchParams({ customer: id, order: "-time" })}`,
   series: (window) => `${base(id)}/spend/series?window=${window}`,
-  usage: (meter, window) => `${base(id)}/usage?${new URLSearchParams({ meter, window })}`,
+  usage: (meter, window, groups) => `${base(id)}/usage?${new URLSearchParams({ meter, window, ...(groups.length ? { group_by: groups.join() } : {}) })}`,
 });
 
 /** What the view shows in its chart comes from the address: show=day|hour|total or meter=<name>. */
@@ -24,10 +24,16 @@ export function chartPath(id, query, state) {
   const show = query.get("show") ?? "day";
   const window = show === "hour" ? "hour" : "day";
   const meter = query.get("meter");
+  const spend = state.answers[paths(id).spend]?.value;
   const missing = state.answers[paths(id).series(window)]?.status === "missing";
-  const first = state.answers[paths(id).spend]?.value?.lines?.[0]?.meter;
-  if (meter) return paths(id).usage(meter, window);
-  return missing && first ? paths(id).usage(first, window) : paths(id).series(window);
+  const shown = meter ?? (missing ? spend?.lines?.[0]?.meter : null);
+  return shown ? paths(id).usage(shown, window, groupsOf(spend, shown)) : paths(id).series(window);
+}
+
+/** The names of the groups by which a meter's usage was priced. */
+function groupsOf(spend, meter) {
+  const lines = [...(spend?.lines ?? []), ...(spend?.unpriced ?? [])].filter((line) => line.meter === meter);
+  return [...new Set(lines.flatMap((line) => Object.keys(line.group)))].sort();
 }
 
 export function customerNeeds(id, query, state) {
@@ -87,22 +93,20 @@ function Head({ spend, access, zone, retry }) {
   </section>`;
 }
 
-const thresholdMarks = ({ thresholds, limit }) => (thresholds ?? []).map((t) => Number(t) / Number(limit)).filter((mark) => mark > 0 && mark < 1);
+const thresholdMarks = ({ thresholds, limit }) => (thresholds ?? []).map((t) => Number(t.amount) / Number(limit)).filter((mark) => mark > 0 && mark < 1);
 
 function Door({ access, failed }) {
   if (failed && !access) return html`<${Chip} tone="warning">Access unknown<//>`;
   if (!access) return html`<${GhostValue} />`;
   if (access.allowed) return html`<${Chip} tone="good">Open<//>`;
-  return html`<${Chip} tone="bad">Closed: ${reasonText(access.reason)}<//>`;
+  return html`<${Chip} tone="bad">Closed: ${access.reason}<//>`;
 }
-
-const reasonText = (reason) => ({ limit_reached: "limit reached" })[reason] ?? (reason ?? "").replaceAll("_", " ");
 
 function Lines({ entry, zone, retry }) {
   const value = entry?.value;
   const several = value?.lines.some((line) => Object.keys(line.group).length);
   const text = value?.lines.some((line) => line.rate_text);
-  return html`<${Panel} id="lines" title="What it is made of" entry=${entry} retry=${retry} side=${value && html`<span class="muted">${month(value.period.start, zone)}</span>`}>
+  return html`<${Panel} id="lines" title="What it is made of" entry=${entry} retry=${retry} side=${value && html`<span class="muted">${month(middle(value.period), zone)}</span>`}>
     ${value?.lines.length === 0 ? html`<p class="nothing">No line yet: nothing that a rate prices was used in this period.</p>` : value && html`
     <table class="cards lines"><thead><tr><th>Rate</th>${several && html`<th>Group</th>`}<th class="number">Quantity</th>${text && html`<th>Price</th>`}<th class="number">Amount</th></tr></thead>
       <tbody>${value.lines.map((line) => {
@@ -114,9 +118,12 @@ function Lines({ entry, zone, retry }) {
       })}</tbody>
       <tfoot><tr><th scope="row">Total</th>${several && html`<td class="filler"></td>`}<td class="filler"></td>${text && html`<td class="filler"></td>`}<td class="number spend">${money(value.total, value.currency)}</td></tr></tfoot>
     </table>`}
-    ${value?.unpriced?.length > 0 && html`<p class="unpriced"><${Icon} name="info" /><span>Metered and not priced: ${value.unpriced.map((u) => `${u.meter} ${groupText(u.group)} (${quantity(u.quantity ?? u.value).text})`).join(", ")}</span></p>`}
+    ${value?.unpriced?.length > 0 && html`<p class="unpriced"><${Icon} name="info" /><span>Metered and not priced: ${value.unpriced.map((u) => `${u.meter} ${groupText(u.group)} (${quantity(u.quantity).text})`).join(", ")}</span></p>`}
   <//>`;
 }
+
+/** Where the zone is not known, the middle of a period still lies in its month. */
+const middle = ({ start, end }) => (Date.parse(start) + Date.parse(end)) / 2;
 
 const OUTCOMES = { counted: ["good", "good"], duplicate: ["plain", "copy"], rejected: ["bad", "bad"], unmetered: ["plain", "info"], pending: ["warning", "wait"] };
 
@@ -124,18 +131,13 @@ function Events({ entry, now, zone, retry }) {
   const rows = entry?.value?.data ?? [];
   return html`<${Panel} id="events" title="Recent events" entry=${entry} rows=${5} retry=${retry}>
     ${rows.length === 0 ? html`<p class="nothing">No event of this customer in reach.</p>` : html`
-    <table class="cards events"><thead><tr><th>Time</th><th>Event</th><th>Outcome</th><th>Meters</th></tr></thead>
-      <tbody>${rows.map((event, i) => html`<tr key=${event.event_id ?? event.id ?? i}>
-        <td class="when"><${Time} at=${event.time}>${ago(event.time, now, zone)}<//></td>
-        <td class="name"><${Id} id=${event.event_id ?? event.id ?? UNKNOWN} most=${24} /> <span class="muted">${event.type ?? ""}</span></td>
+    <table class="cards events"><thead><tr><th>Time</th><th>Event</th><th>Outcome</th><th>Meters or reason</th></tr></thead>
+      <tbody>${rows.map((event, i) => html`<tr key=${`${event.partition}/${event.offset}/${i}`}>
+        <td class="when"><${Time} at=${event.arrival ?? event.time}>${ago(event.arrival ?? event.time, now, zone)}<//></td>
+        <td class="name"><${Id} id=${event.id ?? UNKNOWN} most=${24} /> <span class="muted">${event.type ?? ""}</span></td>
         <td class="outcome"><${Chip} tone=${OUTCOMES[event.outcome]?.[0] ?? "plain"} icon=${OUTCOMES[event.outcome]?.[1] ?? "info"}>${event.outcome}<//></td>
-        <td class="meters muted">${meterText(event.meters)}</td></tr>`)}</tbody></table>`}
+        <td class="meters muted">${event.error ?? ((event.meters ?? []).join(", ") || "none")}</td></tr>`)}</tbody></table>`}
   <//>`;
-}
-
-function meterText(meters) {
-  const list = Array.isArray(meters) ? meters : Object.entries(meters ?? {}).map(([meter, value]) => ({ meter, value }));
-  return list.map((m) => (typeof m === "string" ? m : `${m.meter}${m.value == null ? "" : ` ${quantity(String(m.value)).text}`}`)).join(", ") || UNKNOWN;
 }
 
 // ── Chart ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +155,7 @@ class SpendChart extends Component {
     const usage = path.includes("/usage?");
     const meter = usage ? new URLSearchParams(path.split("?")[1]).get("meter") : null;
     const show = query.get("show") ?? "day";
-    const go = (changes) => actions.go(address(id, query, changes));
+    const go = (changes) => actions.go(address(customerHref(id), query, changes));
     const meters = [...new Set((spend?.lines ?? []).map((line) => line.meter))];
     const spendMissing = ["day", "hour"].some((w) => state.answers[paths(id).series(w)]?.status === "missing");
     const side = html`<span class="side"><select aria-label="Show in the chart" value=${meter ?? ""} onChange=${(e) => go({ meter: e.target.value || null })}>
@@ -165,12 +167,6 @@ class SpendChart extends Component {
     <//>`;
   }
 }
-
-const address = (id, query, changes) => {
-  const next = new URLSearchParams(query);
-  for (const [name, value] of Object.entries(changes)) value === null ? next.delete(name) : next.set(name, value);
-  return `/customers/${encodeURIComponent(id)}${next.size ? `?${next}` : ""}`;
-};
 
 /** Rows of an answer as points: one a window, one value a line; the smallest lines beyond four are "other". */
 function shape(value, { usage, show, zone, spend, meter, currency }) {

@@ -58,13 +58,6 @@ export function money(amount, currency, { code = false } = {}) {
   return numbers({ style: "currency", currency, currencyDisplay: code ? "code" : "symbol" }).format(amount);
 }
 
-/** A price of one unit, with every significant digit up to 12 decimals. */
-export function unitPrice(amount, currency, unit) {
-  const own = numbers({ style: "currency", currency }).resolvedOptions().minimumFractionDigits;
-  const options = { style: "currency", currency, minimumFractionDigits: own, maximumFractionDigits: SCALE };
-  return `${numbers(options).format(amount)} per ${unit}`;
-}
-
 // ── Quantities, rates, durations ────────────────────────────────────────────────────────────────────────────────
 
 /** A quantity: grouped digits up to 9,999,999, then three significant digits; `exact` has every digit. */

@@ -85,10 +85,13 @@ export function Strips({ state, now, actions }) {
       <button class="quiet" onClick=${actions.retry}>Retry now</button></div>`);
   }
   const ready = state.answers[READY]?.value;
-  for (const text of ready?.waits_for ?? []) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Waiting for ${text}</span></div>`);
-  for (const text of ready?.warnings ?? []) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text}</span></div>`);
+  for (const text of texts(ready?.waits_for)) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Waiting for ${text}</span></div>`);
+  for (const text of texts(ready?.warnings)) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text}</span></div>`);
   if (state.answers[OVERVIEW]?.value?.catalog?.differs && !ready?.warnings?.length) {
     strips.push(html`<div key="differs" class="strip plain"><${Icon} name="info" /><span>The catalog file differs from the registered version ${state.answers[OVERVIEW].value.catalog.version}. To register it: <code>billing catalog apply</code></span></div>`);
   }
   return strips.length ? html`<div class="strips wide">${strips}</div>` : null;
 }
+
+/** A list of texts, or reasons by part. */
+const texts = (value) => (Array.isArray(value) ? value : Object.entries(value ?? {}).map(([part, reason]) => `${part}: ${reason}`));

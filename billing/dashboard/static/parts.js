@@ -71,6 +71,13 @@ export function Id({ id, href, most }) {
   return href ? html`<a href=${href} title=${title}>${text}</a>` : html`<span title=${title}>${text}</span>`;
 }
 
+/** An address with one or more of its parameters changed; null takes one away. */
+export function address(path, query, changes) {
+  const next = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) value === null ? next.delete(name) : next.set(name, value);
+  return path + (next.size ? `?${next}` : "");
+}
+
 export const customerHref = (id) => `/customers/${encodeURIComponent(id)}`;
 
 export function Tile({ label, children, note, tone, lead }) {
@@ -133,6 +140,32 @@ export function Choice({ label, options, value, href, onChange }) {
   })}</div>`;
 }
 
+/** A table whose rows change places at most every 2 s, and never while the pointer or the focus is inside. */
+export class Ordered extends Component {
+  state = { inside: false };
+  order = [];
+  orderedAt = 0;
+  hold = {
+    onPointerEnter: () => this.setState({ inside: true }),
+    onFocusIn: () => this.setState({ inside: true }),
+    onPointerLeave: (event) => this.left(event),
+    onFocusOut: (event) => this.left(event),
+  };
+  left(event) {
+    if (!event.currentTarget.contains(event.relatedTarget)) this.setState({ inside: false });
+  }
+  /** `known` is a map by name; `wanted()` gives the names in their order of now. */
+  ordered(known, wanted, by = "") {
+    const now = performance.now();
+    const changed = by !== this.by || this.order.length !== known.size || this.order.some((name) => !known.has(name));
+    if (changed || (!this.state.inside && now - this.orderedAt >= REORDER_MS)) {
+      Object.assign(this, { by, order: wanted(), orderedAt: now });
+    }
+    return this.order;
+  }
+}
+
+const REORDER_MS = 2000;
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** A table row that may tint for 600 ms when its `mark` changes, at most once a second; nothing moves. */

@@ -4,7 +4,7 @@ import { Component } from "./vendor/preact.mjs";
 import { UNKNOWN, age, ago, clock, count, duration, ownZone, rate } from "./format.js";
 import { health, totalLag, trend } from "./store.js";
 import { Chart } from "./chart.js";
-import { Chip, Command, Empty, GhostValue, Icon, Id, Panel, Tile, Time, customerHref, html } from "./parts.js";
+import { Chip, GhostValue, Icon, Id, Ordered, Panel, Tile, Time, customerHref, html } from "./parts.js";
 import { OVERVIEW } from "./spend.js";
 
 export const PIPELINE = "/v1/pipeline";
@@ -15,7 +15,7 @@ export const pipelineNeeds = () => [PIPELINE, OVERVIEW, HISTORY, DEAD];
 export function Pipeline({ state, now, actions }) {
   const entry = state.answers[PIPELINE];
   const value = state.pipeline ?? entry?.value;
-  const counters = value?.counters ?? state.answers[OVERVIEW]?.value?.events;
+  const counters = state.answers[OVERVIEW]?.value?.events ?? value?.counters;
   return html`<h1>Pipeline</h1><p class="sub">All workers. Times are in your zone, ${ownZone()}.</p>
     <${Tiles} value=${value} state=${state} now=${now} />
     <${Charts} samples=${state.samples} history=${state.answers[HISTORY]} />
@@ -29,7 +29,7 @@ export function Pipeline({ state, now, actions }) {
 function Tiles({ value, state, now }) {
   const show = (known) => (known === undefined || known === null ? (value ? UNKNOWN : html`<${GhostValue} />`) : known);
   const lag = totalLag(value);
-  const seconds = value?.lag_s ?? worst(value?.partitions, "lag_s");
+  const seconds = worst(value?.partitions, "lag_s");
   const latency = value?.latency_s;
   const lanes = value?.lanes;
   return html`<dl class="tiles pipeline-tiles" aria-label="Now">
@@ -51,7 +51,7 @@ class Charts extends Component {
     return next.samples !== this.props.samples || next.history !== this.props.history;
   }
   render({ samples, history }) {
-    const known = (history?.value?.data ?? []).map((row) => ({ at: Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
+    const known = (history?.value?.data ?? []).map((row) => ({ at: row.time_ms ?? Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
     const start = samples[0]?.at ?? Infinity;
     const all = [...known.filter((row) => row.at < start), ...samples].filter((row) => row.at > (samples.at(-1)?.at ?? Date.now()) - 300_000);
     const label = (point) => clock(point.at);
@@ -61,9 +61,9 @@ class Charts extends Component {
     const lag = all.map((row) => ({ at: row.at, values: [row.lag ?? null] }));
     const last = all.at(-1);
     return html`<div class="pair">
-      <${Panel} id="flow" title="Events per second" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${flow} series=${series} kind="lines" format=${rate} label=${label} span_s=${300}
+      <${Panel} id="flow" title="Events per second" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${flow} series=${series} kind="lines" format=${rate} label=${label} span_s=${300} height=${180}
         sentence=${last ? `Last 5 minutes, now ${rate(last.per_s)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
-      <${Panel} id="lag" title="Events behind" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${lag} series=${[{ name: "behind" }]} kind="lines" format=${count} label=${label} span_s=${300}
+      <${Panel} id="lag" title="Events behind" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${lag} series=${[{ name: "behind" }]} kind="lines" format=${count} label=${label} span_s=${300} height=${180}
         sentence=${last ? `Last 5 minutes, now ${last.lag == null ? "unknown" : count(last.lag)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
     </div>`;
   }
@@ -83,21 +83,13 @@ function worstFirst(a, b) {
   return weight(b) - weight(a) || (b.lag ?? 0) - (a.lag ?? 0) || a.partition - b.partition;
 }
 
-class Partitions extends Component {
-  state = { inside: false };
-  order = [];
-  orderedAt = 0;
-  enter = () => this.setState({ inside: true });
-  leave = (event) => event.currentTarget.contains(event.relatedTarget) || this.setState({ inside: false });
+class Partitions extends Ordered {
   render({ value, samples, now }, { inside }) {
     const known = new Map(value.partitions.map((p) => [`${p.topic}/${p.partition}`, p]));
-    if (this.order.length !== known.size || (!inside && performance.now() - this.orderedAt > 2000)) {
-      this.order = [...known].sort(([, a], [, b]) => worstFirst(a, b)).map(([name]) => name);
-      this.orderedAt = performance.now();
-    }
-    return html`<table class="cards partitions" onPointerEnter=${this.enter} onPointerLeave=${this.leave} onFocusIn=${this.enter} onFocusOut=${this.leave}>
+    const order = this.ordered(known, () => [...known].sort(([, a], [, b]) => worstFirst(a, b)).map(([name]) => name));
+    return html`<table class="cards partitions" ...${this.hold}>
       <thead><tr><th>Partition</th><th>State</th><th class="worker">Worker</th><th class="number">Behind</th><th>Trend</th><th class="number">In flight</th><th class="number ends">Counted to / end</th><th class="held">Held back by</th></tr></thead>
-      <tbody>${this.order.filter((name) => known.has(name)).map((name) => html`<${Partition} key=${name} partition=${known.get(name)} trend=${trend(samples, name, now)} />`)}</tbody></table>
+      <tbody>${order.map((name) => html`<${Partition} key=${name} partition=${known.get(name)} trend=${trend(samples, name, now)} />`)}</tbody></table>
       ${inside && html`<p class="foot muted"><${Icon} name="pause" />Order paused while you are in the table</p>`}`;
   }
 }
@@ -108,7 +100,7 @@ function Partition({ partition: p, trend: moves }) {
     <td class="name">${p.topic} ${p.partition}</td><td class="state">${stateOf(p)}</td>
     <td class="worker muted">${p.worker ? html`<${Id} id=${p.worker} most=${18} />` : UNKNOWN}</td>
     <td class="number lag">${count(p.lag)}${p.lag_s != null && Number(p.lag_s) >= 1 ? html`<span class="muted"> · ${age(Number(p.lag_s))}</span>` : ""}</td>
-    <td class="trend muted">${moves ? `${moves.word}${moves.clears_s ? `, clears in ${duration(moves.clears_s)}` : ""}` : UNKNOWN}</td>
+    <td class="trend muted">${moves ? html`<span class="known">${moves.word}${moves.clears_s ? `, clears in ${duration(moves.clears_s)}` : ""}</span>` : UNKNOWN}</td>
     <td class="number in-flight">${count(p.in_flight)}${p.oldest_in_flight_s != null && Number(p.oldest_in_flight_s) >= 1 ? html`<span class="muted"> · ${age(Number(p.oldest_in_flight_s))}</span>` : ""}</td>
     <td class="number ends muted">${count(p.watermark)} / ${count(p.end)}</td>
     <td class="held">${held ? html`<span class="held-by"><${Icon} name="warning" /><span>offset ${count(held.offset)} for ${duration(held.age_s)}<br /><span class="muted">key ${held.key_hash ?? held.key ?? UNKNOWN}${held.reason ? `, ${held.reason}` : ""}${held.attempts > 1 ? `, attempt ${held.attempts}` : ""}</span></span></span>` : html`<span class="muted">nothing</span>`}</td>
@@ -116,9 +108,11 @@ function Partition({ partition: p, trend: moves }) {
 }
 
 function Balance({ counters, partitions }) {
-  const inFlight = counters.in_flight ?? (partitions?.every((p) => p.in_flight != null) ? partitions.reduce((sum, p) => sum + p.in_flight, 0) : null);
+  const done = counters.counted + counters.duplicates_dropped + counters.unmetered + counters.dead_lettered;
+  const read = partitions?.every((p) => p.in_flight != null) ? partitions.reduce((sum, p) => sum + p.in_flight, 0) : null;
+  const inFlight = counters.accepted >= done ? counters.accepted - done : read;
   const parts = [["counted", counters.counted], ["duplicates", counters.duplicates_dropped], ["unmetered", counters.unmetered], ["rejected", counters.dead_lettered, "#rejected"], ["in flight", inFlight, "#partitions"]];
-  return html`<p class="panel balance" aria-label="Balance"><b>${counters.accepted == null ? "Events" : `${count(counters.accepted)} accepted`}</b> ${counters.accepted == null ? ":" : "="}
+  return html`<p class="panel balance" aria-label="Balance"><b>${counters.accepted == null ? "Events:" : `${count(counters.accepted)} accepted =`}</b>
     ${parts.map(([word, number, href], i) => html`${i ? " + " : " "}<span key=${word} class="term">${href ? html`<a href=${href}>${count(number)} ${word}</a>` : `${count(number)} ${word}`}</span>`)}</p>`;
 }
 

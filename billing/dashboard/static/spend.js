@@ -1,14 +1,12 @@
 // Spend: who spends, who is near a limit, what fired, is it right?
 
-import { Component } from "./vendor/preact.mjs";
 import { UNKNOWN, age, ago, count, money, rate } from "./format.js";
 import { arranged, health, matches, merged, newestAlerts, standing } from "./store.js";
 import { AlertList } from "./alerts.js";
-import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Panel, Row, Share, Tile, customerHref, html } from "./parts.js";
+import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Ordered, Panel, Row, Share, Tile, address, customerHref, html } from "./parts.js";
 
-const FILTERS = [["all", "All"], ["near", "Near limit"], ["at", "At limit"], ["none", "No limit"], ["unpriced", "Not priced"]];
-const ORDERS = ["-limit_share", "-spend", "customer"];
-const REORDER_MS = 2000;
+const FILTERS = [["all", "All"], ["near", "80 % or more"], ["at", "At limit"], ["none", "No limit"], ["unpriced", "Not priced"]];
+const ORDERS = ["-limit_share", "-spend"];
 export const OVERVIEW = "/v1/overview";
 export const NEWEST_ALERTS = "/v1/alerts?order=-time";
 
@@ -21,12 +19,7 @@ export function spendPath(query, rows = 50) {
 
 export const spendNeeds = (query, rows) => [OVERVIEW, spendPath(query, rows), NEWEST_ALERTS];
 
-const withQuery = (query, name, value) => {
-  const next = new URLSearchParams(query);
-  if (value === null) next.delete(name);
-  else next.set(name, value);
-  return `/${next.size ? `?${next}` : ""}`;
-};
+const withQuery = (query, name, value) => address("/", query, { [name]: value });
 
 export function Spend({ state, query, rows, now, actions }) {
   const overview = state.answers[OVERVIEW];
@@ -45,7 +38,8 @@ export function Spend({ state, query, rows, now, actions }) {
 
 function nothingYet(overview, list, query, state) {
   const known = overview?.value;
-  if (known?.catalog && !known.catalog.version) return html`<${NoCatalog} />`;
+  const refused = [overview, list].some((entry) => entry?.status === "failed" && /no catalog/i.test(entry.error));
+  if (refused || (known?.catalog && !known.catalog.version)) return html`<${NoCatalog} />`;
   const unfiltered = !query.get("state") && !query.get("q") && !query.get("currency");
   const none = list?.value && unfiltered && list.value.data.every((row) => row.last_event == null);
   const accepted = known?.events ? known.events.accepted > 0 : false;
@@ -58,7 +52,7 @@ function NoCatalog() {
 }
 
 function NoEvents({ row }) {
-  const event = { specversion: "1.0", id: "first-1", source: "curl", type: "llm.tokens", subject: row?.customer ?? "acme", data: { tokens: 4821, model: "m-large", region: "eu" } };
+  const event = { specversion: "1.0", id: "1", source: "curl", type: "llm.tokens", subject: row?.customer ?? "acme", data: { tokens: 4821, model: "m-large", region: "eu" } };
   const text = `curl -i ${location.origin}/v1/events \\\n  -H 'content-type: application/cloudevents+json' \\\n  -d '${JSON.stringify(event).replaceAll("'", "'\\''")}'`;
   return html`<${Empty} icon="wait" title="Waiting for the first event"><p>This page fills itself when one arrives. Send one:</p><${Command} text=${text} /><//>`;
 }
@@ -75,8 +69,8 @@ function Tiles({ state, overview, now }) {
   const at = total("at_limit");
   const near = total("near_limit");
   return html`<dl class="tiles" aria-label="Now">
-    <${Tile} lead label="Spend this period" note=${several ? "Each currency on its own; periods in each customer's zone" : "Periods in each customer's zone"}>
-      ${currencies?.length ? currencies.map((c) => html`<span class="amount" key=${c.currency}>${money(c.spend, c.currency, { code: several })}</span>`) : show(null)}<//>
+    <${Tile} lead label="Spend this period" note="Calendar months in each customer's zone">
+      ${currencies?.length ? [...currencies].sort((a, b) => b.customers - a.customers).map((c) => html`<span class="amount" key=${c.currency}>${money(c.spend, c.currency, { code: several })}</span>`) : show(null)}<//>
     <${Tile} label="At limit" tone=${at ? "bad" : ""} note=${at ? html`<a href="/?state=at">Show them</a>` : "customers"}>${show(at === null ? null : count(at))}<//>
     <${Tile} label="80 % or more" tone=${near ? "warning" : ""} note=${near ? html`<a href="/?state=near">Show them</a>` : "customers"}>${show(near === null ? null : count(near))}<//>
     <${Tile} label="Events" note="counted per second">${show(perSecond == null ? null : rate(perSecond))}<//>
@@ -86,43 +80,25 @@ function Tiles({ state, overview, now }) {
   </dl>`;
 }
 
-/** Rows change places at most every 2 s, and never while the pointer or the focus is inside. */
-class Customers extends Component {
-  state = { inside: false };
-  order = [];
-  orderedAt = 0;
-
-  arrange(rows, order) {
-    const known = new Map(rows.map((row) => [row.customer, row]));
-    const changed = this.order.length !== rows.length || this.orderOf !== order || this.order.some((id) => !known.has(id));
-    const due = performance.now() - this.orderedAt >= REORDER_MS && !this.state.inside;
-    if (changed || due) {
-      this.order = arranged(rows, order);
-      this.orderOf = order;
-      this.orderedAt = performance.now();
-    }
-    return this.order.map((id) => known.get(id));
-  }
-
-  enter = () => this.setState({ inside: true });
-  leave = (event) => event.currentTarget.contains(event.relatedTarget) || this.setState({ inside: false });
-
+class Customers extends Ordered {
   render({ state, list, query, now, actions, path }, { inside }) {
     const filter = query.get("state") ?? "all";
     const order = query.get("order") ?? "-limit_share";
-    const rows = list?.value ? this.arrange(merged(list, state.rows).filter((row) => matches(row, filter)), order) : [];
+    const shown = list?.value ? merged(list, state.rows).filter((row) => matches(row, filter)) : [];
+    const known = new Map(shown.map((row) => [row.customer, row]));
+    const rows = this.ordered(known, () => arranged(shown, order), order).map((id) => known.get(id));
     const several = new Set(rows.map((row) => row.currency)).size > 1;
     const filters = html`<${Choice} label="Show" options=${FILTERS} value=${filter} href=${(name) => withQuery(query, "state", name === "all" ? null : name)} />`;
     return html`<${Panel} id="customers" title="Customers" entry=${list} rows=${12} retry=${() => actions.load(path)} side=${filters}>
       ${query.get("q") && html`<p class="applied">Names with "${query.get("q")}" <a href=${withQuery(query, "q", null)}>Clear</a></p>`}
       ${rows.length === 0 ? html`<${NoMatch} query=${query} />` : html`
-      <table class="cards customers" onPointerEnter=${this.enter} onPointerLeave=${this.leave} onFocusIn=${this.enter} onFocusOut=${this.leave}>
+      <table class="cards customers" ...${this.hold}>
         <thead><tr>
-          <${Sort} name="customer" by="customer" order=${order} query=${query} actions=${actions}>Customer<//>
+          <th>Customer</th>
           <th class="plan">Plan</th>
-          <${Sort} name="spend" by="-spend" order=${order} query=${query} actions=${actions} number>Spend<//>
+          <${Sort} by="-spend" order=${order} query=${query} actions=${actions} number>Spend<//>
           <th class="number">Limit</th>
-          <${Sort} name="share" by="-limit_share" order=${order} query=${query} actions=${actions}>Of limit<//>
+          <${Sort} by="-limit_share" order=${order} query=${query} actions=${actions}>Of limit<//>
           <th>Access</th><th class="last number">Last event</th>
         </tr></thead>
         <tbody>${rows.map((row) => html`<${CustomerRow} key=${row.customer} row=${row} code=${several} now=${now} />`)}</tbody>
@@ -135,9 +111,8 @@ class Customers extends Component {
 
 function Sort({ by, order, query, actions, number, children }) {
   const on = order === by;
-  const direction = by.startsWith("-") ? "descending" : "ascending";
   const sort = () => actions.go(withQuery(query, "order", by === "-limit_share" ? null : by));
-  return html`<th class=${number ? "number" : ""} aria-sort=${on ? direction : "none"}><button class="sort" onClick=${sort}>${children}${on && html`<${Icon} name="sort" />`}</button></th>`;
+  return html`<th class=${number ? "number" : ""} aria-sort=${on ? "descending" : "none"}><button class="sort" onClick=${sort}>${children}${on && html`<${Icon} name="sort" />`}</button></th>`;
 }
 
 function CustomerRow({ row, code, now }) {
@@ -147,7 +122,7 @@ function CustomerRow({ row, code, now }) {
     <td class="name"><${Id} id=${row.customer} href=${customerHref(row.customer)} /></td>
     <td class="plan">${row.plan ?? html`<span class="muted">${UNKNOWN} not priced</span>`}</td>
     <td class="number spend">${unpriced ? html`<span class="muted">${UNKNOWN}</span>` : money(row.spend, row.currency, { code })}</td>
-    <td class="number limit"><span class="of">of </span>${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
+    <td class="number limit">${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
     <td class="of-limit">${unpriced ? html`<span class="muted">${UNKNOWN} not priced</span>` : html`<${Share} row=${row} />`}</td>
     <td class="access"><${Access} allowed=${row.allowed} /></td>
     <td class="last number muted"><${Ago} at=${row.last_event} now=${now} /></td>

@@ -128,7 +128,7 @@ export function merged(entry, live) {
     const newer = live[row.customer];
     if (!newer) return row;
     const wins = listed !== null && newer.asOf ? newer.asOf >= listed : newer.at >= entry.at;
-    return wins ? { ...row, spend: newer.spend, limit: newer.limit, allowed: newer.allowed } : row;
+    return wins ? { ...row, ...newer } : row;
   });
 }
 
@@ -140,7 +140,7 @@ export function unlisted(entry, live) {
 
 const isPriced = (row) => row.spend != null && row.plan != null;
 
-/** "near" from 80 %, "at" when reached, "none" without a limit, "unpriced" without a plan, else "below". */
+/** "near" from 80 % (as a filter it holds those at their limit too), "at" when reached, "none" without a limit, "unpriced" without a plan, else "below". */
 export function standing(row) {
   if (!isPriced(row)) return "unpriced";
   if (row.limit == null) return "none";
@@ -149,7 +149,8 @@ export function standing(row) {
 }
 
 export function matches(row, filter) {
-  return !filter || filter === "all" || standing(row) === filter;
+  const found = standing(row);
+  return !filter || filter === "all" || found === filter || (filter === "near" && found === "at");
 }
 
 /** Ids in order: the nearest to its limit first, customers without a limit after them by currency and spend. */
@@ -161,7 +162,7 @@ export function arranged(rows, order) {
     return left < right ? 1 : left > right ? -1 : byAmount(a, b);
   };
   const byName = (a, b) => (a.customer < b.customer ? -1 : 1);
-  const by = { "-limit_share": byShare, "-spend": byAmount, customer: byName }[order] ?? byShare;
+  const by = order === "-spend" ? byAmount : byShare;
   return [...rows].sort((a, b) => by(a, b) || byName(a, b)).map((row) => row.customer);
 }
 

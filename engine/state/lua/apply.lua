@@ -255,6 +255,15 @@ local function plan_single_series(plan, tag, key, payload, at)
   return after
 end
 
+-- An index entry: number of days u16, the days (u32, ascending), then the totals (first and last quarter, u32 each).
+local function sound_index(index)
+  if type(index) ~= 'string' then return false end
+  if index == '' then return true end
+  if #index < 2 then return false end
+  local rest = #index - 2 - INDEX_DAY * unpack_struct('>H', index)
+  return rest >= 0 and rest % INDEX_TOTAL == 0
+end
+
 local function plan_total(plan, tag, key, payload, at, pages)
   local period = sub(payload, at, at + 8)
   local flags, count
@@ -286,8 +295,9 @@ local function plan_total(plan, tag, key, payload, at, pages)
   elseif flags % 2 == 1 then
     if plan.indexes[key] == nil then
       local index = try('HGET', tag .. 'i', key)
-      if index and type(index) ~= 'string' then return nil, 'index of keys' end
-      plan.indexes[key] = index or ''
+      index = index or ''
+      if not sound_index(index) then return nil, 'index of keys' end
+      plan.indexes[key] = index
     end
     local first_union = #plan.unions + 1
     arguments, others = seed_total(plan, tag, key, period, pages), nil
@@ -351,7 +361,7 @@ local function plan_updates(tag, payload, at, keys)
     for key in pairs(news) do
       local index = plan.indexes[key]
       if index == nil then index = try('HGET', tag .. 'i', key) or '' end
-      if type(index) ~= 'string' or (index ~= '' and #index < 2) then return nil, 'index of keys' end
+      if not sound_index(index) then return nil, 'index of keys' end
       plan.indexes[key] = index
     end
   end
@@ -359,7 +369,6 @@ local function plan_updates(tag, payload, at, keys)
   return plan
 end
 
--- An index entry: number of days u16, the days (u32, ascending), then the totals (first and last quarter, u32 each).
 local function write_index(tag, key, index, days, totals)
   local known, at, kept = 0, 3, {}
   if index ~= '' then known = unpack_struct('>H', index) end

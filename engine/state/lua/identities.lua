@@ -5,8 +5,8 @@
 -- counted (both as text where the partition has no room in it); several entries of an identity are joined by commas.
 
 local LEVEL_MIN, LEVEL_MAX = 8, 23
-local CHUNK_LOAD = 20 -- mean entries a chunk above which one is split
-local SPLITS_MAX = 4 -- in one write of a slice
+local CHUNK_LOAD = 24 -- mean entries a chunk above which one is split
+local SPLIT_EVERY = 8 -- at most one split for so many events of a write
 local FLOOR_EVERY = 16 -- writes of a bucket between two looks for what may be forgotten
 local BEGINNING = -2147483648
 local META, META_BYTES = '>BBIdiiiII', 34
@@ -81,11 +81,12 @@ local function remembers(meta, entries, day, horizon)
   return false
 end
 
--- Moves the entries of the next chunk that belong to its new sibling.
+-- Moves the entries of the next chunk that belong to its new sibling. Returns false where one of them is damaged.
 local function split_chunk(meta)
   local size, chunk = meta.size, meta.split
-  local from = meta.prefix .. text_of(chunk)
-  local found = call('HGETALL', from)
+  local from, to = meta.prefix .. text_of(chunk), meta.prefix .. text_of(chunk + size)
+  local found = try('HGETALL', from)
+  if found.err or type(try('HLEN', to)) ~= 'number' then return false end
   local low = chunk % 256
   local high = floor(chunk / 256) % 256
   local trimmed = size < 65536 and size * 2 >= 65536
@@ -111,15 +112,16 @@ local function split_chunk(meta)
   elseif #moved > 0 then
     call_cut('HDEL', from, moved)
   end
-  if #move > 0 then call_cut('HSET', meta.prefix .. text_of(chunk + size), move) end
+  if #move > 0 then call_cut('HSET', to, move) end
   meta.split = chunk + 1
   if meta.split >= size then meta.level, meta.size, meta.split = meta.level + 1, size * 2, 0 end
+  return true
 end
 
-local function grow(meta)
-  local left = SPLITS_MAX
+local function grow(meta, judged)
+  local left = 1 + floor(judged / SPLIT_EVERY)
   while left > 0 and meta.level < LEVEL_MAX and meta.entries > CHUNK_LOAD * (meta.size + meta.split) do
-    split_chunk(meta)
+    if not split_chunk(meta) then return end
     left = left - 1
   end
 end
@@ -128,8 +130,8 @@ end
 local function oldest_day(tag, partitions)
   local oldest = 2147483647
   for partition = 0, partitions - 1 do
-    local record = call('HGET', tag .. 's:' .. text_of(partition), 'r')
-    if not record or #record < 12 then return BEGINNING end
+    local record = try('HGET', tag .. 's:' .. text_of(partition), 'r')
+    if type(record) ~= 'string' or #record < 12 then return BEGINNING end
     local day = unpack_struct('>I', record, 9) + BEGINNING
     if day < oldest then oldest = day end
   end
@@ -146,7 +148,8 @@ local function sweep(meta, partitions, day, horizon)
     meta.target, meta.pointer = target, 0
   end
   local name = meta.prefix .. text_of(meta.pointer)
-  local found = call('HGETALL', name)
+  local found = try('HGETALL', name)
+  if found.err then found = {} end
   local gone = {}
   for at = 1, #found, 2 do
     local entries, kept = found[at + 1], {}

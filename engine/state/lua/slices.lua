@@ -1,76 +1,69 @@
--- The functions: apply, check, read, fetch, scan, list. All positions in `payload` count from 1; numbers are big-endian.
+-- The functions apply, check and read. All positions in `payload` count from 1; numbers are big-endian.
 
--- Whether an event of the call that counts has this identity within the horizon; else, if it counts itself, it is noted.
-local function came_before(earlier, identity, day, horizon, duplicate)
-  local seen = earlier[identity]
-  if duplicate then return true end
-  if not seen then
-    earlier[identity] = { day }
-    return false
+-- Undoes what `judge` wrote: `olds` is a chain of (chunk, field, entries before), the newest first.
+local function take_back(names, fields, count, olds)
+  while olds do
+    call('HSET', olds[1], olds[2], olds[3])
+    olds = olds[4]
   end
-  for number = 1, #seen do
-    if abs(seen[number] - day) <= horizon then return true end
-  end
-  seen[#seen + 1] = day
-  return false
+  for index = 1, count do call('HDEL', names[index], fields[index]) end
 end
 
--- Wrong verdicts are looked for one by one: against Redis, and against the events before it in this call.
+-- Judges every event of the batch as if they came one by one, and remembers those that count while it goes: a new
+-- identity costs one command. It is the last check; where a verdict is wrong everything is taken back.
+-- Returns the duplicates' indexes and whether a verdict is wrong, or nil where a chunk is damaged.
 local function judge(meta, payload, slice, horizon)
-  local places, fields, olds, duplicates, wrong = {}, {}, {}, {}, false
+  local duplicates, wrong, added, olds = {}, false, 0, nil
+  local names, fields = {}, {}
   local at, days_at, marks_at, day = slice.judged_at, slice.days_at, slice.marks_at, slice.day
   local marked = marks_at < slice.marks_end and unpack_struct('>I', payload, marks_at) or -1
-  local earlier = slice.repeats and {} or nil
+  local text = entry_text(meta, day, slice.partition)
+  local floor_day, restart = meta.floor, false
   local place = placer(meta, payload)
   for index = 1, slice.judged do
     local name, field = place(at)
-    local old = try('HGET', name, field)
-    local duplicate = false
-    if days_at then day = unpack_struct('>i', payload, days_at + 4 * (index - 1)) end
-    if old then
-      if type(old) ~= 'string' then return nil end
-      duplicate = remembers(meta, old, day, horizon)
-      olds[index] = old
+    if days_at then
+      day = unpack_struct('>i', payload, days_at + 4 * (index - 1))
+      text = entry_text(meta, day, slice.partition)
     end
-    if earlier then duplicate = came_before(earlier, sub(payload, at, at + 15), day, horizon, duplicate) end
-    if duplicate then duplicates[#duplicates + 1] = pack('>I', index - 1) end
-    if marked == index - 1 then
-      if not duplicate then wrong = true end
+    local left_out = marked == index - 1
+    if left_out then
       marks_at = marks_at + 4
       marked = marks_at < slice.marks_end and unpack_struct('>I', payload, marks_at) or -1
-    elseif duplicate then
-      wrong = true
-    else
-      places[index], fields[index] = name, field
     end
+    local new = try('HSETNX', name, field, text)
+    local counts = new == 1
+    if counts then
+      added = added + 1
+      names[added], fields[added] = name, field
+    else
+      local old = new == 0 and call('HGET', name, field)
+      if not old then
+        take_back(names, fields, added, olds)
+        return nil
+      end
+      if remembers(meta, old, day, horizon) then
+        duplicates[#duplicates + 1] = pack('>I', index - 1)
+      else
+        call('HSET', name, field, old .. ',' .. text)
+        olds = { name, field, old, olds }
+        counts = true
+      end
+    end
+    if counts then
+      if day < floor_day then floor_day = day end
+      if day < meta.target then restart = true end
+    end
+    if counts == left_out then wrong = true end
     at = at + 16
   end
-  return { places = places, fields = fields, olds = olds, wrong = wrong, duplicates = duplicates }
-end
-
-local function remember(meta, payload, slice, verdicts)
-  local places, fields, olds, days_at = verdicts.places, verdicts.fields, verdicts.olds, slice.days_at
-  local day = slice.day
-  local text = entry_text(meta, day, slice.partition)
-  for index = 1, slice.judged do
-    local name = places[index]
-    if name then
-      if days_at then
-        day = unpack_struct('>i', payload, days_at + 4 * (index - 1))
-        text = entry_text(meta, day, slice.partition)
-      end
-      if day < meta.floor then meta.floor = day end
-      if day < meta.target then meta.pointer = 0 end
-      local field, old = fields[index], olds[index]
-      if slice.repeats then old = call('HGET', name, field) end
-      if old then
-        call('HSET', name, field, old .. ',' .. text)
-      else
-        meta.entries = meta.entries + 1
-        call('HSET', name, field, text)
-      end
-    end
+  if wrong then
+    take_back(names, fields, added, olds)
+  else
+    meta.entries, meta.floor = meta.entries + added, floor_day
+    if restart then meta.pointer = 0 end
   end
+  return duplicates, wrong
 end
 
 -- Which members of the slice's next batch are remembered now: how many were asked, then their indexes.
@@ -112,11 +105,10 @@ local function read_slice(payload, at)
   local slice = {}
   slice.tag, slice.partition, slice.partitions, slice.before, slice.after, at = unpack_struct('>Hc0IIIc0Ic0', payload, at)
   slice.counted, slice.unmetered, slice.duplicate, slice.dead, slice.reacted, at = unpack_struct('>IIIIBc0', payload, at)
-  local effect_count, repeats, marks
+  local effect_count, marks
   effect_count, at = unpack_struct('>I', payload, at)
   slice.effects, at = read_effects(payload, at, effect_count)
-  slice.judged, repeats, marks, at = unpack_struct('>IBI', payload, at)
-  slice.repeats = repeats == 1
+  slice.judged, marks, at = unpack_struct('>II', payload, at)
   slice.judged_at, at = at, at + 16 * slice.judged
   slice.days_at, slice.day, at = read_days(payload, at, slice.judged)
   slice.marks_at, at = at, at + 4 * marks
@@ -147,7 +139,7 @@ local function plan_effects(tag, effects)
   return effects
 end
 
-local function write_slice(slice, payload, plan, verdicts, meta, context)
+local function write_slice(slice, payload, plan, meta, context)
   local tag, touched = slice.tag, {}
   for _, effect in ipairs(context.effects) do
     call('HSETNX', effect.total, 'e' .. effect.name, '1')
@@ -162,9 +154,8 @@ local function write_slice(slice, payload, plan, verdicts, meta, context)
   call('HSET', context.slice_key, 'r', slice.after, 'c', context.counters, 'o', owing)
   local answers = pack('>I', 0)
   if meta then
-    remember(meta, payload, slice, verdicts)
     if context.deletes then sweep(meta, slice.partitions, day_at_low(slice.after), context.horizon) end
-    grow(meta)
+    grow(meta, slice.judged)
     answers = answer(meta, payload, slice, context.horizon)
     close_identities(meta)
   end
@@ -186,7 +177,14 @@ local function apply_slice(payload, at, horizon, deletes)
   if record ~= slice.before then return 'R' .. record end
   if counters and #counters ~= 32 then return damaged('counters of a slice') end
 
-  local meta, verdicts
+  local plan, wrong = plan_updates(tag, payload, slice.updates_at, slice.keys)
+  if not plan then return damaged(wrong) end
+  local cleared = slice.reacted ~= '' and owing ~= '' and slice.reacted == sub(owing, 1, 16)
+  local effects = plan_effects(tag, cleared and slice.effects or {})
+  if not effects then return damaged('total of an effect') end
+  if not cleared and not pcall(owing_entries, owing) then return damaged('what the slice owes') end
+
+  local meta
   local idle = slice.judged == 0 and slice.asked == 0
   if deletes or not idle then
     meta = open_identities(tag, slice.partitions, slice.judged > 0 and slice.day or slice.ask_day)
@@ -194,17 +192,11 @@ local function apply_slice(payload, at, horizon, deletes)
     if meta.new and idle then meta = nil end
   end
   if meta then
-    verdicts = judge(meta, payload, slice, horizon)
-    if not verdicts then return damaged('identities') end
-    if verdicts.wrong then return 'V' .. pack('>I', slice.judged) .. concat(verdicts.duplicates) end
+    local duplicates, untrue = judge(meta, payload, slice, horizon)
+    if not duplicates then return damaged('identities') end
+    if untrue then return 'V' .. pack('>I', slice.judged) .. concat(duplicates) end
   end
-
-  local plan, wrong = plan_updates(tag, payload, slice.updates_at, slice.keys)
-  if not plan then return damaged(wrong) end
-  local cleared = slice.reacted ~= '' and owing ~= '' and slice.reacted == sub(owing, 1, 16)
-  local effects = plan_effects(tag, cleared and slice.effects or {})
-  if not effects then return damaged('total of an effect') end
-  return write_slice(slice, payload, plan, verdicts, meta, {
+  return write_slice(slice, payload, plan, meta, {
     slice_key = slice_key, owing = owing, cleared = cleared, effects = effects, deletes = deletes, horizon = horizon,
     counters = raise_counters(counters, slice),
   })

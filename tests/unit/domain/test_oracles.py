@@ -166,7 +166,7 @@ def test_18_thresholds_fire_inclusively_and_once() -> None:
     standing: set[str] = set()
 
     def newly_due(spend: str, period: Window) -> list[str]:
-        due = [alert for alert in due_alerts("acme", thresholds, Decimal(spend), "USD", period)]
+        due = due_alerts("acme", thresholds, Decimal(spend), "USD", period)
         new = [alert.rule for alert in due if alert.id not in standing]
         standing.update(alert.id for alert in due)
         return new

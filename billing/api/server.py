@@ -1,0 +1,267 @@
+"""`billing api`: the HTTP server and everything behind it. The place where its parts are put together.
+
+It listens at once; what is not there yet (Kafka, Redis, a catalog) is named by `/readyz` and answered with 503.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import anyio
+import uvicorn
+
+from billing.api.alert_feed import AlertFeed
+from billing.api.app import create_app
+from billing.api.hub import Hub
+from billing.api.ingest import Door, Limits
+from billing.api.letters import TAIL_MAX, LetterBox
+from billing.api.page import Page
+from billing.api.recent import RecentEvents
+from billing.api.services import Services, Waiting
+from billing.api.stream import Publisher
+from billing.catalog import Catalog, load_catalog
+from billing.config import BillingConfig
+from billing.connections import (
+    LateSender, Say, SystemClock, make_reader, make_sender, process_name, reach_kafka, reach_redis,
+)  # fmt: skip
+from billing.domain.usage import UsageEvent
+from billing.facts import Facts, register_first
+from billing.following import Follower
+from billing.service import quieten_collector
+from billing.standings import Standings
+from billing.status import PipelineStatus
+from billing.store import Store
+from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
+from engine import ConfigError, Event, StateReader
+from engine.adapters.kafka import LogReader
+from engine.adapters.otel import OpenTelemetry
+from engine.adapters.redis import RedisServer
+from engine.telemetry import Observation
+
+STOP_WITHIN_S = 3
+BACKLOG = 1_024
+DOOR_LOOKS_AHEAD_MS = 5_000
+"""What is accepted arrives in the log a little later, perhaps under newer meters: it must fit those too."""
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its own handling of signals: the process has one already."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class LogSources:
+    """Where the pipeline's status comes from: log, records and board."""
+
+    def __init__(self, log: LogReader, reader: StateReader, state: RedisServer) -> None:
+        self._log = log
+        self._reader = reader
+        self._state = state
+
+    async def ends(self) -> Mapping[int, int]:
+        partitions = self._log.partitions
+        ends = await asyncio.gather(*(self._log.end(partition) for partition in partitions))
+        return dict(zip(partitions, ends, strict=True))
+
+    async def arrival_ms(self, partition: int, offset: int) -> int | None:
+        first = max(offset, await self._log.beginning(partition))
+        end = await self._log.end(partition)
+        if first >= end:
+            return None
+        async for batch in self._log.read(partition, first, end, events_max=1):
+            return batch[0].timestamp
+        return None
+
+    async def progress(self, partitions: int) -> Sequence[Any]:
+        return await self._reader.progress(partitions)
+
+    async def notices(self) -> Mapping[str, bytes]:
+        return await self._state.posted("workers")
+
+
+class Parts:
+    """Everything of a process, made before anything is reached."""
+
+    def __init__(self, config: BillingConfig, say: Say, configured: Catalog | None) -> None:
+        self.config = config
+        self.say = say
+        self.clock = SystemClock()
+        self.sender = LateSender()
+        self.state = RedisServer(config.redis)
+        self.reader = StateReader(self.state, group=config.group, buckets=config.engine.buckets)
+        self.facts = Facts(make_reader(config, config.facts_topic, say), self.clock)
+        self.tail = make_reader(config, config.topic, say)
+        self.log = make_reader(config, config.topic, say)
+        self.waiting = Waiting()
+        self.telemetry = OpenTelemetry("billing-api", process_name())
+        status = PipelineStatus(
+            LogSources(self.log, self.reader, self.state), topic=config.topic, clock=self.clock
+        )
+        store = Store(self.reader, self.facts)
+        buckets = config.engine.buckets
+        self.services = Services(
+            config=config,
+            clock=self.clock,
+            facts=self.facts,
+            store=store,
+            standings=Standings(store, self.reader, self.facts, buckets=buckets, clock=self.clock),
+            status=status,
+            feed=AlertFeed(kept_max=config.alerts_kept_max),
+            letters=LetterBox(),
+            recent=RecentEvents(self.tail, self.facts, horizon_d=config.horizon_d),
+            hub=Hub(viewers_max=config.viewers_max),
+            waiting=self.waiting,
+            exposition=self.telemetry.exposition,
+            configured=configured,
+        )
+        self.publisher = Publisher(self.services)
+        limits = Limits(
+            events_max=config.request_events_max, requests_max=config.requests_max, horizon_d=config.horizon_d
+        )
+        self.door = Door(
+            self.sender, config.topic, limits, self.clock, check_meters=self.check_meters, waits_for=self.door_waits_for
+        )
+        self.telemetry.observe(METRICS, self._observe)
+
+    def check_meters(self, event: UsageEvent, arrival_ms: int) -> None:
+        """Raises InvalidEvent where a meter that holds now, or in a moment, cannot read the event."""
+        meters = self.facts.history.meters_at(arrival_ms)
+        meters.measure(event, arrival_ms * 1_000)
+        if meters.until_ms <= arrival_ms + DOOR_LOOKS_AHEAD_MS:
+            self.facts.history.meters_at(arrival_ms + DOOR_LOOKS_AHEAD_MS).measure(event, arrival_ms * 1_000)
+
+    def door_waits_for(self) -> str | None:
+        """Taking events needs Kafka and the facts, never Redis."""
+        if not self.facts.version:
+            return "a catalog: none is registered"
+        return None if self.facts.is_current(self.clock.now_ms()) else "Kafka: the facts cannot be read"
+
+    def _observe(self) -> Iterator[Observation]:
+        yield Observation(ACCEPTED, self.door.accepted)
+        yield Observation(CATALOG_VERSION, self.facts.version)
+        yield Observation(CATALOG_DIFFERS, int(self.services.catalog_differs()))
+
+
+async def run_api(config: BillingConfig, *, stop: asyncio.Event, say: Say) -> int:
+    """Serves until `stop`, then returns 0.
+
+    Raises:
+        ConfigError: the address is taken, or servers are set in a way that cannot work.
+        InvalidCatalog: the first catalog is none.
+    """
+    configured = load_catalog(config.catalog) if config.catalog is not None else None
+    parts = Parts(config, say, configured)
+    listener = _listen(config)
+    server = QuietServer(_uvicorn_config(parts))
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_run_behind, parts)
+            tasks.start_soon(_stop_at, stop, server, parts.services.hub)
+            host, port = listener.getsockname()[:2]
+            say(f"listening on http://{host}:{port} (no keys are configured: the API is open)")
+            await server.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+    finally:
+        listener.close()
+        with anyio.CancelScope(shield=True):
+            await parts.state.close()
+            parts.telemetry.close()
+    return 0
+
+
+def _uvicorn_config(parts: Parts) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(parts.services, parts.door, Page()),
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+
+
+def _listen(config: BillingConfig) -> socket.socket:
+    """Raises ConfigError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in config.api_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.api_host, config.api_port))
+    except OSError as error:
+        listener.close()
+        address = f"{config.api_host}:{config.api_port}"
+        raise ConfigError([f"{address} cannot be listened on ({error.strerror}): set BILLING_API_PORT"]) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _run_behind(parts: Parts) -> None:
+    """Everything that goes on behind the routes, in the order in which it can be reached."""
+    config, say = parts.config, parts.say
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_reach_state, parts)
+        parts.waiting.say("kafka", "was not reached yet")
+        capabilities, _ = await reach_kafka(config, say)
+        sender = make_sender(config, capabilities, say)
+        await sender.start()
+        try:
+            parts.sender.use(sender)
+            parts.waiting.say("kafka", None)
+            tasks.start_soon(parts.facts.run)
+            tasks.start_soon(_follow_alerts, parts)
+            tasks.start_soon(_follow_letters, parts)
+            tasks.start_soon(_follow_status, parts)
+            tasks.start_soon(parts.tail.start)
+            tasks.start_soon(parts.publisher.run)
+            if parts.services.configured is not None:
+                await register_first(parts.facts, sender, config.facts_topic, parts.services.configured)
+            quieten_collector()
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await sender.stop()
+                await parts.tail.stop()
+
+
+async def _reach_state(parts: Parts) -> None:
+    parts.waiting.say("redis", "was not reached yet")
+    await reach_redis(parts.state, parts.config, parts.say)
+    parts.waiting.say("redis", None)
+    await parts.services.standings.run(parts.waiting.patience("redis"))
+
+
+async def _follow_status(parts: Parts) -> None:
+    await parts.log.start()
+    try:
+        await parts.services.status.run()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await parts.log.stop()
+
+
+async def _follow_alerts(parts: Parts) -> None:
+    def take(event: Event) -> None:
+        alert = parts.services.feed.add(event.partition, event.offset, event.timestamp, event.value)
+        if alert is not None:
+            parts.publisher.tell(alert)
+
+    reader = make_reader(parts.config, parts.config.alerts_topic, parts.say)
+    await Follower(reader, take, parts.clock, wait_s=0.5).run()
+
+
+async def _follow_letters(parts: Parts) -> None:
+    reader = make_reader(parts.config, parts.config.dead_topic, parts.say)
+    await Follower(reader, parts.services.letters.add, parts.clock, tail_max=TAIL_MAX).run()
+
+
+async def _stop_at(stop: asyncio.Event, server: uvicorn.Server, hub: Hub) -> None:
+    await stop.wait()
+    hub.close()
+    server.should_exit = True
