@@ -58,6 +58,8 @@ def parse_document(text: bytes, *, json: bool) -> Any:
         return parse(text) if json else tomllib.loads(text.decode("utf-8"), parse_float=Decimal)
     except UnicodeDecodeError as error:
         raise InvalidCatalog([Problem("", f"must be UTF-8, but byte {error.start} is not")]) from None
+    except RecursionError:
+        raise InvalidCatalog([Problem("", "must be TOML that does not nest so deeply")]) from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidCatalog([Problem("", f"must be TOML: {error}")]) from None
     except JsonProblem as error:

@@ -31,8 +31,6 @@ class Account(Protocol):
     def total(self) -> Totals | None: ...
     @property
     def cells(self) -> Mapping[Cell, Reading]: ...
-    @property
-    def last_arrival_ms(self) -> int | None: ...
 
 
 class Reader(Protocol):
@@ -42,6 +40,7 @@ class Reader(Protocol):
     async def account(self, key: bytes, start_s: int, end_s: int) -> Account: ...
     async def cells(self, key: bytes, start_s: int, end_s: int, *, members: bool = False) -> Mapping[Cell, Reading]: ...
     async def days(self, key: bytes) -> Sequence[int]: ...
+    async def last_arrival_ms(self, key: bytes, day: int) -> int | None: ...
 
 
 class KnownFacts(Protocol):
@@ -166,7 +165,7 @@ class Store:
         arrivals = [
             arrival_ms
             for day in sorted(days)[-2:]
-            if (arrival_ms := (await self._reader.account(key, day * 86_400, (day + 1) * 86_400)).last_arrival_ms)
+            if (arrival_ms := await self._reader.last_arrival_ms(key, day)) is not None
         ]
         return max(arrivals, default=None)
 

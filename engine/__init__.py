@@ -15,15 +15,17 @@ from engine.errors import (
     Unanswered,
 )
 from engine.event import Counts, Dead, Effect, Event, Message, Totals
-from engine.ports import Clock, Committed, Log, Sender, StateServer
+from engine.ports import Clock, Committed, Log, OffsetOutOfRange, Sender, StateServer
 from engine.processor import Answers, Handler, Processor, Reacts, Waits
 from engine.runtime.engine import BOARD, Engine
 from engine.runtime.statistics import Statistics
 from engine.state.identity import digest_of, identity_of
+from engine.state.reader import Account, KeyState, SliceProgress, SnapshotPart, StateReader
 from engine.telemetry import Attributes, Metric, Observation, Silence, Telemetry
 
 __all__ = [
     "BOARD",
+    "Account",
     "Aggregate",
     "Answers",
     "Attributes",
@@ -39,10 +41,12 @@ __all__ = [
     "EngineError",
     "Event",
     "Handler",
+    "KeyState",
     "Log",
     "Message",
     "Metric",
     "Observation",
+    "OffsetOutOfRange",
     "Period",
     "Processor",
     "Reacts",
@@ -50,10 +54,13 @@ __all__ = [
     "Sender",
     "Series",
     "Silence",
+    "SliceProgress",
+    "SnapshotPart",
     "StateDamaged",
     "StateError",
     "StateLost",
     "StateMismatch",
+    "StateReader",
     "StateServer",
     "Statistics",
     "Telemetry",

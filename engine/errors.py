@@ -49,7 +49,7 @@ class Unanswered(EngineError):
 
 
 class Unsendable(EngineError):
-    """The servers of the log will never take this message as it is: it is too large, or its topic has no valid name.
+    """The servers of the log will never take this message as it is: it is too large.
 
     None of the messages of that send may be taken as sent; those that are not the cause must be sent again.
     """

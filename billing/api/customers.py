@@ -150,14 +150,14 @@ def list_route(services: Services) -> Any:
         limit: Text = None,
         after: Annotated[Text, Parameter(description="an earlier answer's next")] = None,
         currency: Text = None,
-        state: Annotated[Text, Parameter(description="near, at, none (no limit) or unpriced")] = None,
+        standing: Annotated[Text, Parameter(query="state", description="near, at, none (no limit) or unpriced")] = None,
         q: Annotated[Text, Parameter(description="a part of the name")] = None,
     ) -> dict[str, Any]:
         """All customers in their current period. Amounts of different currencies are never compared."""
         require_facts(services)
         by = read_choice("order", order, ORDERS) or "-spend"
         count = read_limit(limit, default=50, most=1_000)
-        wanted = read_choice("state", state, STATES)
+        wanted = read_choice("state", standing, STATES)
         snapshot = await services.standings.fresh()
         rows = [row for row in snapshot.rows if matches(row, state=wanted, currency=currency, search=q)]
         if by == "-spend":

@@ -26,6 +26,7 @@ from billing.config import BillingConfig
 from billing.connections import (
     LateSender, Say, SystemClock, make_reader, make_sender, process_name, reach_kafka, reach_redis,
 )  # fmt: skip
+from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
 from billing.facts import Facts, register_first
 from billing.following import Follower
@@ -34,10 +35,11 @@ from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
 from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
-from engine import ConfigError, Event, StateReader
+from engine import ConfigError, Event
 from engine.adapters.kafka import LogReader
 from engine.adapters.otel import OpenTelemetry
 from engine.adapters.redis import RedisServer
+from engine.state.reader import StateReader
 from engine.telemetry import Observation
 
 STOP_WITHIN_S = 3
@@ -175,7 +177,7 @@ async def run_api(config: BillingConfig, *, stop: asyncio.Event, say: Say) -> in
 
 def _uvicorn_config(parts: Parts) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(parts.services, parts.door, Page()),
+        create_app(parts.services, parts.door, Page(load_assets())),
         http="httptools",
         loop="none",
         lifespan="off",

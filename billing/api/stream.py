@@ -92,14 +92,14 @@ def stream_route(services: Services) -> Any:
         request: Request[Any, Any, Any],
         topics: Annotated[str | None, Parameter(description="of totals, alerts, pipeline; all if absent")] = None,
         customer: str | None = None,
-        state: Annotated[str | None, Parameter(description="near, at, none (no limit) or unpriced")] = None,
+        standing: Annotated[str | None, Parameter(query="state", description="near, at, none (no limit) or unpriced")] = None,
         top: Annotated[str | None, Parameter(description="how many rows of totals; 50 if absent")] = None,
     ) -> Stream:
         """What changes, as it changes. With `Last-Event-ID` no alert is missed."""
         chosen = frozenset(topics.split(",")) if topics else TOPICS
         if unknown := chosen - TOPICS:
             raise invalid("topics", f"names {', '.join(sorted(unknown))}; there are {', '.join(sorted(TOPICS))}")
-        window = Window(customer, read_choice("state", state, STATES), read_limit(top, default=50, most=TOP_MAX))
+        window = Window(customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX))
         if len(services.hub) >= services.config.viewers_max:
             raise Problem(503, "as many streams are open as BILLING_VIEWERS_MAX allows", retry_after_s=5)
         frames = _frames(services, chosen, window, request.headers.get("last-event-id"))

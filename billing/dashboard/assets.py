@@ -1,14 +1,15 @@
 """The page's files in memory, named by their content, all computed at start: there is no build step.
 
-Our own ES modules are joined into one script in the order of their imports, each in a scope of its own, so that the
-page needs few requests; vendored files are served byte for byte. A name carries the hash of the content, and a file
-is named after everything it refers to, so every name may be cached for ever.
+Our own ES modules are joined into one in the order of their imports, so that the page needs few requests; their
+top-level names are therefore unique. Vendored files are served byte for byte. A name carries the hash of the content
+with all that it refers to, so every name may be cached for ever.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -30,9 +31,11 @@ CONTENT_SECURITY_POLICY = (
 _ENTRY = "app.js"
 _STYLES = ("vendor/uPlot.min.css", "page.css")
 _SNAPSHOT = b"<!--snapshot-->"
-_IMPORT = re.compile(r'^import (?:(\w+)|\{([^}]*)\}) from "\./([\w./-]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
-_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n|^ +", re.MULTILINE | re.DOTALL)
+_IMPORT = re.compile(r'^import (\w+|\{[^}]*\}) from "\./([\w./-]+)";\n', re.MULTILINE)
+_NAMES = re.compile(r"import \{([^}]*)\} from (.*)")
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
+_DECLARATION = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
+_SPARE = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n|^ +|^\n", re.MULTILINE | re.DOTALL)
 _REFERENCE = re.compile(rf'(?<=["(]){PREFIX}([\w./-]+)|(?<="){PREFIX}([\w./-]+)(?=")')
 
 
@@ -66,7 +69,7 @@ def load_assets(folder: Path = STATIC) -> Assets:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: modules import each other in a circle, or something refers to a file that is not there.
+        ValueError: modules import each other in a circle or declare the same name, or a file they name is not there.
     """
     named: dict[str, str] = {}
     files: dict[str, Asset] = {}
@@ -101,43 +104,40 @@ def _refer(text: str, named: Mapping[str, str]) -> str:
 
 
 def _join(folder: Path, named: Mapping[str, str]) -> str:
-    """One module of all of ours: vendored imports first, then each module as a scope that returns its exports."""
-    vendored: dict[str, str] = {}
-    scopes: dict[str, str] = {}
+    """One module of all of ours, in the order of their imports, with comments and indentation left out."""
+    heads: dict[str, None] = {}
+    bodies: dict[str, str] = {}
     entered: list[str] = []
 
-    def scope_of(name: str) -> str:
-        return vendored.get(name) or "$" + re.sub(r"\W", "_", name)
-
     def add(name: str) -> None:
-        if name in scopes:
+        if name in bodies:
             return
         if name in entered:
             raise ValueError(f"modules import each other in a circle: {' -> '.join([*entered, name])}")
         entered.append(name)
         text = (folder / name).read_text()
-        for _, _, imported in _IMPORT.findall(text):
+        for names, imported in _IMPORT.findall(text):
             if imported.startswith("vendor/"):
-                vendored.setdefault(imported, f"$vendored{len(vendored)}")
+                heads[f'import {names} from "{named[imported]}";'] = None
             else:
                 add(imported)
-        scopes[name] = _scope(text, scope_of)
+        bodies[name] = _EXPORT.sub("", _IMPORT.sub("", text))
         entered.pop()
 
     add(_ENTRY)
-    head = [f'import * as {alias} from "{named[name]}";' for name, alias in vendored.items()]
-    return "\n".join([*head, *(f"const {scope_of(name)} = {text}" for name, text in scopes.items())]) + "\n"
+    found = Counter(name for body in bodies.values() for name in _DECLARATION.findall(body))
+    if doubled := sorted(name for name, count in found.items() if count > 1):
+        raise ValueError(f"modules that are joined declare the same names: {', '.join(doubled)}")
+    return "\n".join([*_united(heads), *(_SPARE.sub("", body) for body in bodies.values())])
 
 
-def _scope(text: str, scope_of: Callable[[str], str]) -> str:
-    """A module's text as a function that is called at once and returns what the module exports."""
-
-    def bind(match: re.Match[str]) -> str:
-        default, names, imported = match.groups()
-        if default:
-            return f"const {default} = {scope_of(imported)}.default;\n"
-        return f"const {{ {names.strip().replace(' as ', ': ')} }} = {scope_of(imported)};\n"
-
-    exported = ", ".join(_EXPORT.findall(text))
-    body = _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub(bind, text)))
-    return f"(() => {{\n{body}return {{ {exported} }};\n}})();"
+def _united(imports: Iterable[str]) -> list[str]:
+    """The same imports with one line a file: a name may be imported once."""
+    defaults: list[str] = []
+    names: dict[str, set[str]] = {}
+    for line in imports:
+        if match := _NAMES.match(line):
+            names.setdefault(match[2], set()).update(name.strip() for name in match[1].split(","))
+        else:
+            defaults.append(line)
+    return defaults + [f"import {{ {', '.join(sorted(each))} }} from {source}" for source, each in names.items()]

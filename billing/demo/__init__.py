@@ -84,12 +84,13 @@ def run_demo(
         screen.line("interrupted: not audited")
         return INTERRUPTED
     except (StepFailed, BaseExceptionGroup) as error:
-        reasons = list(_reasons(error))
-        if not reasons:
+        failures = list(_failures(error))
+        if not failures:
             raise
         screen.end_status()
-        for reason in reasons:
-            screen.line(f"keylane demo: {reason}")
+        for failure in failures:
+            if not failure.told:
+                screen.line(f"keylane demo: {failure}")
         return 1
 
 
@@ -105,15 +106,15 @@ def _read_rate(text: str) -> float | None:
     return rate
 
 
-def _reasons(error: BaseException) -> Iterator[str]:
-    """What to tell of failures that say what to do; nothing if there is any other."""
+def _failures(error: BaseException) -> Iterator[StepFailed]:
+    """The failures that say what to do; none if there is any other among them."""
     if isinstance(error, BaseExceptionGroup):
         _, others = error.split(StepFailed)
         if others is None:
             for inner in error.exceptions:
-                yield from _reasons(inner)
+                yield from _failures(inner)
     elif isinstance(error, StepFailed):
-        yield str(error)
+        yield error
 
 
 @dataclass(slots=True)

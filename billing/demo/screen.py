@@ -17,7 +17,9 @@ NAME_WIDTH = 9
 
 
 class StepFailed(Exception):
-    """A step of the demo could not be done; the message says what to set or install."""
+    """A step of the demo could not be done; the message says what to set or install. `told`: it was shown already."""
+
+    told = False
 
 
 class Screen:
@@ -65,6 +67,7 @@ class Screen:
         except StepFailed as error:
             self._end_step(name)
             self.line(f"  ✗ {name.ljust(NAME_WIDTH)}{error}")
+            error.told = True
             raise
         except BaseException:
             self._end_step(name)

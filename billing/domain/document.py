@@ -5,6 +5,8 @@ member that is wrong or missing reads as a harmless stand-in; what was built is 
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +14,15 @@ from billing.domain.money import parse_decimal
 from billing.domain.problems import Problem
 
 _ABSENT = object()
-_KINDS: Mapping[type, str] = {str: "text", dict: "a table", list: "a list", int: "a whole number"}
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    dict: "a table",
+    list: "a list",
+    int: "a whole number",
+    Decimal: "a number",
+    float: "a number",
+    date: "a date",
+}
 
 
 class Table:
@@ -146,4 +156,4 @@ def describe(value: object) -> str:
         return "a boolean"
     if value is None:
         return "null"
-    return next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "a number")
+    return next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "something else")

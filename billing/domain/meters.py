@@ -211,7 +211,7 @@ def _read_group(
         raise InvalidEvent(_unreadable(definition, event)) from None
     if len(orjson.dumps(group)) > GROUP_JSON_BYTES_MAX:
         raise InvalidEvent([Problem("data", f"the groups of meter {definition.name} are too long together")])
-    if all(type(value) is str for value in found):
+    if True:
         if len(known) >= REMEMBERED_MAX:
             known.clear()
         known[group] = group

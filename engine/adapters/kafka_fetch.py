@@ -59,11 +59,15 @@ class RecordFetcher:
 
     def position(self, partition: int) -> int:
         """Raises LookupError where the partition is not assigned or was not sought yet."""
-        state = self._state(partition)
-        if state is None or not state.has_valid_position:
+        if not self.sought(partition):
             raise LookupError(f"partition {partition} has no position")
-        position: int = state.position
+        position: int = self._state(partition).position
         return position
+
+    def sought(self, partition: int) -> bool:
+        """Whether the partition is assigned and has a position."""
+        state = self._state(partition)
+        return state is not None and bool(state.has_valid_position)
 
     def high_watermark(self, partition: int) -> int | None:
         state = self._state(partition)
@@ -161,9 +165,8 @@ class RecordFetcher:
 
     def _refetch(self, topic_partition: TopicPartition) -> None:
         """Forgets the prefetched records of a partition: some may have been decoded before the error came."""
-        state = self._state(topic_partition.partition)
-        if state is not None and state.has_valid_position:
-            self._consumer.seek(topic_partition, state.position)
+        if self.sought(topic_partition.partition):
+            self._consumer.seek(topic_partition, self.position(topic_partition.partition))
 
     def _translated(self, error: Exception, partition: int) -> Exception:
         if isinstance(error, OffsetOutOfRangeError):

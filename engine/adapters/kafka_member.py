@@ -101,9 +101,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         return len(self._consumer.partitions_for_topic(self._topic) or ())
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        partitions, self._partitions = self._partitions, frozenset()
-        if partitions and self._listener is not None:
-            await self._listener.revoked(partitions)
+        if self._partitions and self._listener is not None:
+            await self._listener.revoked(self._partitions)  # it may still commit
+        self._partitions = frozenset()
         self._generation = None
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:

@@ -58,8 +58,21 @@ class LogReader:
             OffsetOutOfRange: a named partition's position is outside the log.
             Unanswered: nothing moved; try again.
         """
+        if self._started().broken:
+            await self.rebuild()
         named = self.partitions if partitions is None else partitions
         return await self._started().fetch(named, events_max=events_max, wait_s=wait_s)
+
+    async def rebuild(self) -> None:
+        """Goes on at the same positions with a new consumer: for one that hangs."""
+        records = self._started()
+        positions = {
+            partition: records.position(partition) for partition in self.partitions if records.sought(partition)
+        }
+        await self.stop()
+        await self.start()
+        for partition, offset in positions.items():
+            self.seek(partition, offset)
 
     async def read(
         self, partition: int, first: int, end: int, *, events_max: int = 10_000

@@ -21,7 +21,10 @@ BOARD_EXPIRES_S: Final = 60
 """A board that nobody posts on goes. It is no state: state never expires."""
 DURABLE_KEY: Final = b"keylane:durable"
 NOT_NOW: Final = frozenset(
-    "LOADING READONLY OOM MISCONF BUSY CLUSTERDOWN TRYAGAIN MASTERDOWN NOREPLICAS MOVED ASK NOAUTH NOPERM UNKILLABLE".split()
+    {
+        *{"LOADING", "READONLY", "OOM", "MISCONF", "BUSY", "UNKILLABLE", "MASTERDOWN", "NOREPLICAS"},
+        *{"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "NOAUTH", "NOPERM"},
+    }
 )
 """What an error begins with that says: not now, or not here. Nothing is known to be wrong with the call."""
 
@@ -124,11 +127,11 @@ class RedisServer:
         wait_ms = int(self._timeout_s * 800)
         try:
             async with self._lasting.pipeline(transaction=False) as pipeline:
-                pipeline.execute_command("INCR", DURABLE_KEY)
+                pipeline.incr(DURABLE_KEY)
                 if level == "aof":
-                    pipeline.execute_command("WAITAOF", 1, 0, wait_ms)
+                    pipeline.waitaof(1, 0, wait_ms)
                 else:
-                    pipeline.execute_command("WAIT", 1, wait_ms)
+                    pipeline.wait(1, wait_ms)
                 _, answer = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             raise Unanswered(f"waiting for durability {level}: {error}") from error

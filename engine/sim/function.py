@@ -5,8 +5,7 @@ stored. A slice is applied in a transaction: what is damaged or wrongly judged l
 """
 
 from collections.abc import Callable, Sequence
-from struct import error as StructError
-from struct import pack, unpack_from
+from struct import error, pack, unpack_from
 
 from engine.core.record import BEGINNING
 from engine.errors import StateDamaged
@@ -45,8 +44,8 @@ class SimulatedFunctions:
         transaction = Transaction(self._store.state)
         try:
             reply = functions[function](transaction, Cursor(payload))
-        except (StructError, IndexError, ValueError) as error:
-            raise StateDamaged(f"the payload of {function} is malformed: {error}") from error
+        except (error, IndexError, ValueError) as problem:
+            raise StateDamaged(f"the payload of {function} is malformed: {problem}") from problem
         self._store.write(transaction.changes)
         return reply
 
@@ -245,5 +244,7 @@ def _scan(transaction: Transaction, cursor: Cursor) -> list[bytes]:
 def _list(transaction: Transaction, cursor: Cursor) -> list[bytes]:
     tag, first, last, limit = cursor.text(), cursor.text("I"), cursor.text("I"), cursor.number("I")
     members = transaction.members(tag + b"j")
-    above = (lambda member: member >= first[1:]) if first[:1] == b"[" else (lambda member: member > first[1:])
-    return sorted(member for member in members if above(member) and member < last[1:])[:limit]
+    included = first[:1] == b"["
+    return sorted(member for member in members if first[1:] <= member < last[1:] and (included or member != first[1:]))[
+        :limit
+    ]

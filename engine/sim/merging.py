@@ -30,7 +30,9 @@ def merge_packed(aggregate: int, old: bytes | None, new: bytes) -> bytes:
 
 def _sum(old: bytes, new: bytes) -> bytes:
     _quantity(old[8:])
-    count, high, middle, low = (left + right for left, right in zip(unpack(">4d", old), unpack(">4d", new), strict=True))
+    count, high, middle, low = (
+        left + right for left, right in zip(unpack(">4d", old), unpack(">4d", new), strict=True)
+    )
     _countable(unpack(">d", old[:8])[0])
     if low >= LIMB:
         low, middle = low - LIMB, middle + 1

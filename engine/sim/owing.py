@@ -1,7 +1,6 @@
 """What a slice owes, as bytes: the counterpart of `engine/state/lua/owing.lua`."""
 
-from struct import error as StructError
-from struct import pack, unpack_from
+from struct import error, pack, unpack_from
 from typing import NamedTuple
 
 from engine.sim.payload import Cursor
@@ -35,8 +34,8 @@ def read_entries(owing: bytes) -> list[Entry]:
             key = cursor.text()
             entries.append(Entry(key, cursor.take(9), owing[start : start + 4 + size]))
             cursor.at = start + 4 + size
-    except (StructError, ValueError) as error:
-        raise WrongType("what the slice owes") from error
+    except (error, ValueError) as problem:
+        raise WrongType("what the slice owes") from problem
     return entries
 
 

@@ -88,10 +88,8 @@ def read_slice(cursor: Cursor) -> PackedSlice:
 
 def _identities(cursor: Cursor, count: int) -> list[tuple[bytes, int]]:
     identities = [cursor.take(16) for _ in range(count)]
-    if cursor.number("B"):
-        days = [cursor.number("i")] * count
-    else:
-        days = [cursor.number("i") for _ in range(count)]
+    same = cursor.number("B")
+    days = [cursor.number("i")] * count if same else [cursor.number("i") for _ in range(count)]
     return list(zip(identities, days, strict=True))
 
 

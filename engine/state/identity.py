@@ -13,10 +13,10 @@ DAY_MS = 86_400_000
 _LENGTHS = Struct(">III")
 
 
-def identity_of(tenant: bytes, key: bytes, source: bytes, id: bytes) -> bytes:
+def identity_of(tenant: bytes, key: bytes, source: bytes, event_id: bytes) -> bytes:
     """16 bytes, collision-resistant, of the parts with their lengths: no two different events share it."""
     lengths = _LENGTHS.pack(len(tenant), len(key), len(source))
-    return blake2b(lengths + tenant + key + source + id, digest_size=DIGEST_BYTES).digest()
+    return blake2b(lengths + tenant + key + source + event_id, digest_size=DIGEST_BYTES).digest()
 
 
 def digest_of(value: bytes) -> bytes:

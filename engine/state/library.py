@@ -8,7 +8,7 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final
 
-_PARTS: Final = ("values", "identities", "owing", "apply", "slices", "reading")
+_PARTS: Final = ("values", "identities", "owing", "pages", "totals", "updates", "slices", "reading")
 FUNCTIONS: Final = frozenset({"apply", "check", "read", "fetch", "scan", "list"})
 WRITING: Final = frozenset({"apply"})
 

@@ -13,14 +13,16 @@ asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct, error, pack, unpack_from
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from engine.aggregate import DAY_QUARTERS, Cell, Period
+from engine.aggregate import Period
 from engine.errors import StateDamaged
 from engine.event import Totals
 from engine.state import keys
-from engine.state.summing import Addition, Updates, combine
-from engine.state.values import pack_addition, series_of, unpack_value
+from engine.state.fetching import Item
+from engine.state.summing import Updates
+from engine.state.updates import pack_updates
+from engine.state.values import series_of, unpack_value
 
 PERIOD_BYTES: Final = 9
 STAMP_BYTES: Final = 16
@@ -28,10 +30,6 @@ STAMP_BYTES: Final = 16
 _CALL = Struct(">HBH")
 _U16 = Struct(">H")
 _U32 = Struct(">I")
-_KEY_TAIL = Struct(">HH")
-_PAGE = Struct(">IdH")
-_ONE_PAGE = Struct(">HHIdHH")
-_ONE_SERIES = Struct(">HH")
 _COUNTERS = Struct(">dddd")
 
 
@@ -103,21 +101,28 @@ class Damaged:
     reason: str
 
 
+class Counters(NamedTuple):
+    """Events of a slice by what became of them: together, all below its position less its holes."""
+
+    counted: int = 0
+    unmetered: int = 0
+    duplicate: int = 0
+    dead: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What Redis holds of a slice. The counters: counted, unmetered, duplicate, dead."""
+    """What Redis holds of a slice."""
 
     record: bytes
-    counters: tuple[int, int, int, int]
+    counters: Counters
     owed: Owed | None
 
 
 Answer: TypeAlias = Applied | Verdicts | Refused | Damaged
 
 
-def pack_apply(
-    group: str, buckets: int, horizon_d: int, deletes: bool, writes: Sequence[SliceWrite]
-) -> bytes:
+def pack_apply(group: str, buckets: int, horizon_d: int, deletes: bool, writes: Sequence[SliceWrite]) -> bytes:
     """`deletes`: whether identities beyond the horizon may be forgotten (timestamps of the topic allow it)."""
     parts = [_CALL.pack(horizon_d, deletes, len(writes))]
     for write in writes:
@@ -147,7 +152,7 @@ def _pack_slice(tag: bytes, write: SliceWrite) -> bytes:
     parts.append(_U32.pack(len(write.ask)))
     parts += [identity for identity, _ in write.ask]
     parts.append(_pack_days([day for _, day in write.ask]))
-    _pack_updates(parts, write.updates)
+    pack_updates(parts, write.updates)
     return b"".join(parts)
 
 
@@ -156,56 +161,6 @@ def _pack_days(days: list[int]) -> bytes:
     if len(different) > 1:
         return pack(f">B{len(days)}i", 0, *days)
     return pack(">Bi", 1, different.pop() if different else 0)
-
-
-def _pack_updates(parts: list[bytes], updates: Updates) -> None:
-    by_key: dict[bytes, list[tuple[Period | None, Cell, Addition]]] = {}
-    for (key, period, cell), addition in updates.items():
-        of_key = by_key.get(key)
-        if of_key is None:
-            by_key[key] = [(period, cell, addition)]
-        else:
-            of_key.append((period, cell, addition))
-    parts.append(_U32.pack(len(by_key)))
-    for key, additions in by_key.items():
-        parts += (_U16.pack(len(key)), key)
-        if len(additions) == 1:
-            _pack_one(parts, *additions[0])
-        else:
-            _pack_several(parts, additions)
-
-
-def _pack_one(parts: list[bytes], period: Period | None, cell: Cell, addition: Addition) -> None:
-    """A key with a single cell, as most are in a batch: the same layout in fewer steps."""
-    value = pack_addition(cell[4], addition)
-    day = _U32.unpack_from(cell)[0] // DAY_QUARTERS
-    totals = 0 if period is None else 1
-    parts += (_ONE_PAGE.pack(1, totals, day, addition.arrival_ms, 1, len(cell)), cell, value)
-    if period is not None:
-        parts += (period, _ONE_SERIES.pack(1, len(cell) - 4), cell[4:], value)
-
-
-def _pack_several(parts: list[bytes], additions: list[tuple[Period | None, Cell, Addition]]) -> None:
-    pages: dict[int, dict[bytes, Addition]] = {}
-    totals: dict[bytes, dict[bytes, Addition]] = {}
-    flags: dict[bytes, int] = {}
-    for period, cell, addition in additions:
-        page = pages.setdefault(_U32.unpack_from(cell)[0] // DAY_QUARTERS, {})
-        page[cell] = combine(cell[4], page[cell], addition) if cell in page else addition
-        if period is not None:
-            bounds, series = period[:8], cell[4:]
-            total = totals.setdefault(bounds, {})
-            total[series] = combine(cell[4], total[series], addition) if series in total else addition
-            flags[bounds] = flags.get(bounds, 0) | period[8]
-    parts.append(_KEY_TAIL.pack(len(pages), len(totals)))
-    for day, page in pages.items():
-        parts.append(_PAGE.pack(day, max(addition.arrival_ms for addition in page.values()), len(page)))
-        for cell, addition in page.items():
-            parts += (_U16.pack(len(cell)), cell, pack_addition(cell[4], addition))
-    for bounds, total in totals.items():
-        parts += (bounds, bytes((flags[bounds],)), _U16.pack(len(total)))
-        for series, addition in total.items():
-            parts += (_U16.pack(len(series)), series, pack_addition(series[0], addition))
 
 
 def pack_check(group: str, slices: Sequence[tuple[int, int, bytes]]) -> bytes:
@@ -224,6 +179,36 @@ def pack_read(group: str, slices: Sequence[tuple[int, int]]) -> bytes:
         tag = keys.tag(group, bucket)
         parts += (_U16.pack(len(tag)), tag, _U32.pack(partition))
     return b"".join(parts)
+
+
+def pack_fetch(group: str, slices: Sequence[tuple[int, int]], items: Sequence[Item]) -> bytes:
+    """Slices as (bucket, partition), and items of the same bucket: all at one moment."""
+    parts = [pack_read(group, slices), _U32.pack(len(items))]
+    for aggregate_at, name, detail in items:
+        parts += (pack(">BI", aggregate_at, len(name)), name, _U32.pack(len(detail)), detail)
+    return b"".join(parts)
+
+
+def pack_scan(tag: bytes, cursor: bytes, count: int) -> bytes:
+    """A part of a bucket's index. The reply: the next cursor (b"0" at the end), then keys and entries by turns."""
+    return b"".join((_U16.pack(len(tag)), tag, pack(">B", len(cursor)), cursor, _U32.pack(count)))
+
+
+def pack_list(tag: bytes, first: bytes, beyond: bytes, limit: int) -> bytes:
+    """Members of a bucket's index of totals in order; `first` begins with ( or [, `beyond` with (."""
+    return b"".join(
+        (_U16.pack(len(tag)), tag, _U32.pack(len(first)), first, _U32.pack(len(beyond)), beyond, _U32.pack(limit))
+    )
+
+
+def unpack_fetch(reply: Sequence[bytes], slices: int) -> tuple[list[Stored], list[bytes]]:
+    """What is stored of the slices, and one packed answer an item. Raises StateDamaged."""
+    answers = []
+    for answer in reply[slices:]:
+        if answer[:1] == b"D":
+            raise StateDamaged(answer[1:].decode("utf-8", "replace"))
+        answers.append(answer[1:])
+    return unpack_read(reply[:slices]), answers
 
 
 def unpack_apply(reply: Sequence[bytes]) -> list[Answer]:
@@ -266,8 +251,11 @@ def _unpack_stored(stored: bytes) -> Stored:
     counters, at = _text(stored, at, _U16)
     if len(counters) not in (0, _COUNTERS.size):
         raise StateDamaged(f"counters of {len(counters)} bytes")
-    counted, unmetered, duplicate, dead = map(int, _COUNTERS.unpack(counters)) if counters else (0, 0, 0, 0)
-    return Stored(record, (counted, unmetered, duplicate, dead), _unpack_owed(stored, at)[0])
+    try:
+        risen = Counters(*map(int, _COUNTERS.unpack(counters))) if counters else Counters()
+    except (ValueError, OverflowError) as problem:
+        raise StateDamaged("counters that are no numbers") from problem
+    return Stored(record, risen, _unpack_owed(stored, at)[0])
 
 
 def _text(packed: bytes, at: int, length: Struct) -> tuple[bytes, int]:

@@ -50,7 +50,7 @@ def sum_up(batch: Iterable[tuple[Event, Counts]]) -> Updates:
             if have is None:
                 updates[place] = _first(event, cell[4], value)
                 continue
-            if event.timestamp > have.arrival_ms:
+            if event.timestamp > have.arrival_ms:  # noqa: PLR1730 - a call of max() costs as much as the rest
                 have.arrival_ms = event.timestamp
             have.count += 1
             aggregate = cell[4]
@@ -100,7 +100,7 @@ def combine(aggregate: int, left: Addition, right: Addition) -> Addition:
     if aggregate == _LATEST:
         later = max(left, right, key=lambda addition: addition.rank)
         return Addition(left.count + right.count, later.number, arrival_ms, later.rank, None)
-    if aggregate == _MIN or aggregate == _MAX:
+    if aggregate in {_MIN, _MAX}:
         choose = min if aggregate == _MIN else max
         return Addition(left.count + right.count, choose(left.number, right.number), arrival_ms, NO_RANK, None)
     members = left.members | right.members if left.members is not None and right.members is not None else None

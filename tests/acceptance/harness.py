@@ -1,4 +1,4 @@
-"""The whole system for a test: our own commands as processes, on servers that the test brings, under names of its own."""
+"""The whole system for a test: our commands as processes, on servers that the test brings, under names of its own."""
 
 import asyncio
 import json
@@ -46,7 +46,9 @@ class System:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.environment['BILLING_API_PORT']}", timeout=60)
+        self._client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.environment['BILLING_API_PORT']}", timeout=60
+        )
         return self
 
     async def __aexit__(

@@ -28,7 +28,13 @@ def browsing(width: int = 1280, height: int = 800, *, dark: bool = False) -> Ite
     """A browser whose page has `width` times `height` CSS pixels."""
     options = Options()
     options.binary_location = next(path for path in map(shutil.which, BROWSERS) if path)
-    for argument in ("--headless=new", "--hide-scrollbars", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--lang=en-US"):
+    for argument in (
+        "--headless=new",
+        "--hide-scrollbars",
+        "--disable-dev-shm-usage",
+        "--force-color-profile=srgb",
+        "--lang=en-US",
+    ):
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")

@@ -120,12 +120,28 @@ class FakeApi:
 
     def overview(self) -> dict[str, Any]:
         counters = dict(self.world.counters)
-        audit = {"audit": "equal", "time": text_time(datetime.now(UTC) - timedelta(minutes=12)), "events": 48_102_118, "cells": 91_820}
+        audit = {
+            "audit": "equal",
+            "time": text_time(datetime.now(UTC) - timedelta(minutes=12)),
+            "events": 48_102_118,
+            "cells": 91_820,
+        }
         return {
             "currencies": self.currencies(),
-            "events": {"per_s": round(self.world.rate, 1), "accepted": sum(counters.values()) + sum(p["lag"] for p in self.world.partitions), **counters},
+            "events": {
+                "per_s": round(self.world.rate, 1),
+                "accepted": sum(counters.values()) + sum(p["lag"] for p in self.world.partitions),
+                **counters,
+            },
             "audit": None if self.world.empty else audit,
-            "catalog": {"version": 3, "registered": "2026-01-04T09:00:00Z", "differs": False, "meters": 2, "plans": 2, "customers": 36},
+            "catalog": {
+                "version": 3,
+                "registered": "2026-01-04T09:00:00Z",
+                "differs": False,
+                "meters": 2,
+                "plans": 2,
+                "customers": 36,
+            },
             "freshness_s": self.freshness_s,
             "as_of": now_text(),
         }
@@ -137,7 +153,10 @@ class FakeApi:
             rows.append(customer.row() | {"last_event": last})
         state = query.get("state")
         rows = [r for r in rows if query.get("q", "").lower() in r["customer"].lower() and stands(r, state)]
-        rows.sort(key=lambda r: -1.0 if r["limit_share"] is None or r["spend"] is None else float(r["limit_share"]), reverse=True)
+        rows.sort(
+            key=lambda r: -1.0 if r["limit_share"] is None or r["spend"] is None else float(r["limit_share"]),
+            reverse=True,
+        )
         if self.state == "bare":
             rows = [{k: v for k, v in r.items() if k not in ("limit_share", "time_zone")} for r in rows]
             return {"data": rows[:50], "next": None}
@@ -147,7 +166,13 @@ class FakeApi:
     def pipeline(self) -> dict[str, Any]:
         partitions = []
         for number, p in enumerate(self.world.partitions):
-            held = {"offset": p["end"] - p["lag"], "key_hash": "9f31c07ae2", "age_s": p["lag"] / 41, "attempts": 3, "reason": "retrying in 2 s"}
+            held = {
+                "offset": p["end"] - p["lag"],
+                "key_hash": "9f31c07ae2",
+                "age_s": p["lag"] / 41,
+                "attempts": 3,
+                "reason": "retrying in 2 s",
+            }
             partition = {
                 "topic": "usage-events",
                 "partition": number,
@@ -161,12 +186,33 @@ class FakeApi:
                 "end": p["end"],
                 "held_back_by": held if number == 7 and p["lag"] > 50 else None,
             }
-            partitions.append(partition | ({"worker": None, "state": "unassigned", "lag": None} if self.state == "part_failed" and number == 2 else {}))
+            partitions.append(
+                partition
+                | (
+                    {"worker": None, "state": "unassigned", "lag": None}
+                    if self.state == "part_failed" and number == 2
+                    else {}
+                )
+            )
         lanes = {"running": 84, "ready": 3, "limit": 256}
-        frame = {"partitions": partitions, "workers": 2, "events_per_s": round(self.world.rate, 1), "freshness_s": self.freshness_s}
+        frame = {
+            "partitions": partitions,
+            "workers": 2,
+            "events_per_s": round(self.world.rate, 1),
+            "freshness_s": self.freshness_s,
+        }
         if self.state == "bare":
-            return {**frame, "partitions": [{k: v for k, v in p.items() if k not in ("state", "lag_s")} for p in partitions]}
-        added = {"as_of": now_text(), "latency_s": {"p50": 0.021, "p99": 0.084}, "lanes": lanes, "counters": dict(self.world.counters), "durability": "aof"}
+            return {
+                **frame,
+                "partitions": [{k: v for k, v in p.items() if k not in ("state", "lag_s")} for p in partitions],
+            }
+        added = {
+            "as_of": now_text(),
+            "latency_s": {"p50": 0.021, "p99": 0.084},
+            "lanes": lanes,
+            "counters": dict(self.world.counters),
+            "durability": "aof",
+        }
         return frame | added
 
     def letters(self) -> dict[str, Any]:
@@ -185,7 +231,11 @@ class FakeApi:
             }
             for n in range(6)
         ]
-        return {"data": data, "groups": [{"error": e, "count": n} for e, n in zip(ERRORS, (305, 88, 19), strict=True)], "next": None}
+        return {
+            "data": data,
+            "groups": [{"error": e, "count": n} for e, n in zip(ERRORS, (305, 88, 19), strict=True)],
+            "next": None,
+        }
 
     def customer(self, name: str, rest: str, query: dict[str, str]) -> dict[str, Any]:
         customer = self.world.customers.get(name)
@@ -197,9 +247,17 @@ class FakeApi:
         if rest == "spend":
             return bare(self.state, spend_of(customer, start, end, now) | closing)
         if rest == "access":
-            remaining = None if customer.limit is None else str(max(Decimal(0), Decimal(customer.limit) - customer.spend))
+            remaining = (
+                None if customer.limit is None else str(max(Decimal(0), Decimal(customer.limit) - customer.spend))
+            )
             reason = "no limit" if customer.limit is None else "within limit" if customer.allowed else "limit reached"
-            answer = {"allowed": customer.allowed, "reason": reason, "spend": str(customer.spend), "limit": customer.limit, "remaining": remaining}
+            answer = {
+                "allowed": customer.allowed,
+                "reason": reason,
+                "spend": str(customer.spend),
+                "limit": customer.limit,
+                "remaining": remaining,
+            }
             return bare(self.state, answer | closing | {"resets_at": text_time(end)})
         if rest == "events":
             return {"data": [event for owner, event in reversed(self.world.events) if owner == name][:20]}
@@ -236,8 +294,17 @@ def stands(row: dict[str, Any], state: str | None) -> bool:
 def spend_of(customer: Customer, start: datetime, end: datetime, now: datetime) -> dict[str, Any]:
     pace = (end - start) / max(now - start, timedelta(hours=1))
     lines = [
-        {"rate": name, "meter": meter, "group": group, "quantity": str(quantity), "amount": str(amount), "rate_text": words}
-        for (name, meter, group, _, words), quantity, amount in zip(RATES, customer.quantities, customer.amounts(), strict=True)
+        {
+            "rate": name,
+            "meter": meter,
+            "group": group,
+            "quantity": str(quantity),
+            "amount": str(amount),
+            "rate_text": words,
+        }
+        for (name, meter, group, _, words), quantity, amount in zip(
+            RATES, customer.quantities, customer.amounts(), strict=True
+        )
     ]
     limit = Decimal(customer.limit or 0)
     marks = [{"rule": f"{p}%", "amount": f"{limit * p / 100:.2f}"} for p in (50, 80, 100)] if customer.limit else []
@@ -256,7 +323,9 @@ def spend_of(customer: Customer, start: datetime, end: datetime, now: datetime) 
     }
 
 
-def parts_of(customer: Customer, start: datetime, now: datetime, window: str, usage: bool, query: dict[str, str]) -> list[dict[str, Any]]:
+def parts_of(
+    customer: Customer, start: datetime, now: datetime, window: str, usage: bool, query: dict[str, str]
+) -> list[dict[str, Any]]:
     """What the customer has, dealt out over the windows until now so that it adds up."""
     step = timedelta(hours=1) if window == "hour" else timedelta(days=1)
     starts = []
@@ -266,15 +335,21 @@ def parts_of(customer: Customer, start: datetime, now: datetime, window: str, us
         moment = (moment.replace(tzinfo=None) + step).replace(tzinfo=ZoneInfo(customer.zone))
     weights = [2 + (31 * n) % 7 + (3 if n % 7 < 5 else 0) for n in range(len(starts))]
     rows = []
-    for (name, meter, group, _, _), quantity, amount in zip(RATES, customer.quantities, customer.amounts(), strict=True):
+    for (name, meter, group, _, _), quantity, amount in zip(
+        RATES, customer.quantities, customer.amounts(), strict=True
+    ):
         if usage and meter != query["meter"]:
             continue
         total, dealt = (Decimal(quantity) if usage else amount), Decimal(0)
         for n, begin in enumerate(starts):
-            share = total - dealt if n == len(starts) - 1 else round(total * weights[n] / sum(weights), 0 if usage else 2)
+            share = (
+                total - dealt if n == len(starts) - 1 else round(total * weights[n] / sum(weights), 0 if usage else 2)
+            )
             dealt += share
             place = {"start": text_time(begin), "end": text_time(begin + step)}
-            rows.append(place | ({"group": group, "value": str(share)} if usage else {"rate": name, "amount": str(share)}))
+            rows.append(
+                place | ({"group": group, "value": str(share)} if usage else {"rate": name, "amount": str(share)})
+            )
     return rows
 
 
@@ -288,7 +363,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     api: FakeApi
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Silent."""
 
     def do_GET(self) -> None:

@@ -8,20 +8,56 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 NAMES = (
-    "acme northwind globex initech umbra-research hooli stark-labs wayne-data tyrell cyberdyne aperture black-mesa "
-    "massive-dynamic pied-piper soylent oscorp vandelay dunder-mifflin wonka-ai gringotts monarch zenith lumen "
-    "quanta-systems helios orbital sable-analytics fjord kestrel tundra meridian basalt cobalt-works juniper halcyon"
-).split()
+    "acme",
+    "northwind",
+    "globex",
+    "initech",
+    "umbra-research",
+    "hooli",
+    "stark-labs",
+    "wayne-data",
+    "tyrell",
+    "cyberdyne",
+    "aperture",
+    "black-mesa",
+    "massive-dynamic",
+    "pied-piper",
+    "soylent",
+    "oscorp",
+    "vandelay",
+    "dunder-mifflin",
+    "wonka-ai",
+    "gringotts",
+    "monarch",
+    "zenith",
+    "lumen",
+    "quanta-systems",
+    "helios",
+    "orbital",
+    "sable-analytics",
+    "fjord",
+    "kestrel",
+    "tundra",
+    "meridian",
+    "basalt",
+    "cobalt-works",
+    "juniper",
+    "halcyon",
+)
 ZONES = ("Europe/Berlin", "America/New_York", "UTC", "Asia/Tokyo")
 LIMITS = (None, "500.00", "250.00", "1000.00", "120.00", "80.00", "2000.00")
-RATES = (
+RATES: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("large model, prompt", "tokens", {"model": "m-large", "kind": "prompt"}, "0.00002", "$0.00002 per token"),
     ("large model, completion", "tokens", {"model": "m-large", "kind": "completion"}, "0.00006", "$0.00006 per token"),
     ("small model", "tokens", {"model": "m-small"}, "0.0000015", "$0.0000015 per token"),
     ("requests", "requests", {}, "0.0004", "$0.0004 per request"),
 )
 CENT = {"USD": Decimal("0.01"), "EUR": Decimal("0.01"), "JPY": Decimal(1)}
-ERRORS = ("data.tokens: must be a number, is 'n/a'", "time: lies more than 34 days before its arrival", "not valid JSON")
+ERRORS = (
+    "data.tokens: must be a number, is 'n/a'",
+    "time: lies more than 34 days before its arrival",
+    "not valid JSON",
+)
 LONG_ID = "org_7f3a9c1e-52d4-4b7e-9a60-2f8f1b6c0d11-production-eu-central"
 
 
@@ -121,7 +157,9 @@ class World:
         fired: list[dict[str, Any]] = []
         for customer in changed.values():
             for index, share in enumerate(customer.shares):
-                customer.quantities[index] += int(seconds * share * self.chance.uniform(0.1, 0.9) / float(RATES[index][3]))
+                customer.quantities[index] += int(
+                    seconds * share * self.chance.uniform(0.1, 0.9) / float(RATES[index][3])
+                )
             customer.last_event = now
             fired += self._alert(customer, now)
             self._event(customer, now)
@@ -144,13 +182,17 @@ class World:
         come = max(0.0, self.rate + self.chance.uniform(-60, 60))
         lag = sum(p["lag"] for p in self.partitions) + self.chance.randint(0, 40)
         at = int(moment.timestamp() * 1000)
-        self.history = [*self.history[-299:], {"time_ms": at, "in_per_s": come, "events_per_s": self.rate, "lag": lag, "lag_s": 0.2}]
+        self.history = [
+            *self.history[-299:],
+            {"time_ms": at, "in_per_s": come, "events_per_s": self.rate, "lag": lag, "lag_s": 0.2},
+        ]
         self.rate = max(120.0, self.rate + self.chance.uniform(-12, 12))
 
     def _alert(self, customer: Customer, now: datetime) -> list[dict[str, Any]]:
         if customer.limit is None or customer.plan is None:
             return []
         fired = []
+        past = now < datetime.now(UTC) - timedelta(seconds=10)
         for percent in (50, 80, 100):
             amount = Decimal(customer.limit) * percent / 100
             rule = f"{percent}%"
@@ -169,7 +211,7 @@ class World:
                     "spend": str(customer.spend),
                     "currency": customer.currency,
                     "limit": customer.limit,
-                    "time": text_time(now - timedelta(minutes=(100 - percent) * 31) if now < datetime.now(UTC) - timedelta(seconds=10) else now),
+                    "time": text_time(now - timedelta(minutes=(100 - percent) * 31) if past else now),
                     "latency_s": round(self.chance.uniform(0.03, 0.2), 3),
                 }
             )
@@ -178,7 +220,8 @@ class World:
 
     def _event(self, customer: Customer, now: datetime) -> None:
         outcome = self.chance.choices(("counted", "duplicate", "rejected", "unmetered"), (94, 3, 1, 2))[0]
-        self.events = self.events[-400:] + [
+        self.events = [
+            *self.events[-400:],
             (
                 customer.name,
                 {
@@ -192,5 +235,5 @@ class World:
                     "error": ERRORS[0] if outcome == "rejected" else None,
                     "meters": ["tokens", "requests"] if outcome == "counted" else [],
                 },
-            )
+            ),
         ]

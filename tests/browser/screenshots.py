@@ -1,4 +1,4 @@
-"""`python -m tests.browser.screenshots [--into FOLDER] [--all]`: the page as people see it, on figures that are made up.
+"""`python -m tests.browser.screenshots [--into FOLDER] [--all]`: the page as people see it, on made-up figures.
 
 Without `--all` only the few that the documentation shows.
 """
@@ -36,7 +36,9 @@ def take(folder: Path, *, everything: bool) -> int:
     count = 0
     for scheme in ("light", "dark"):
         for state in STATES:
-            wanted = [(state, v, s, scheme) for v in VIEWS for s in SIZES if everything or (state, v, s, scheme) in SHOWN]
+            wanted = [
+                (state, v, s, scheme) for v in VIEWS for s in SIZES if everything or (state, v, s, scheme) in SHOWN
+            ]
             if wanted:
                 count += _take_state(folder, state, scheme, wanted)
     return count

@@ -53,7 +53,7 @@ LARGEST = 10**27 - 1
 class Pair:
     """Both libraries, asked the same; `text` may change the real one's constants."""
 
-    def __init__(self, client: "Redis[bytes]", text: str = TEXT) -> None:
+    def __init__(self, client: Redis, text: str = TEXT) -> None:
         self.client = client
         client.flushall()
         client.function_flush()
@@ -61,7 +61,7 @@ class Pair:
         self.simulated = SimulatedFunctions()
 
     def call(self, function: str, payload: bytes) -> tuple[list[bytes], list[bytes]]:
-        real: Any = self.client.execute_command("FCALL", f"{function}_{VERSION}", 1, b"k", payload)
+        real: Any = self.client.fcall(f"{function}_{VERSION}", 1, "k", payload)
         return real, self.simulated.call(function, payload)
 
     def stored(self) -> dict[bytes, Any]:
@@ -90,7 +90,9 @@ def plain(value: Any) -> Any:
     """The order of a total's values in what a slice owes is Redis's own, for large hashes."""
     if isinstance(value, dict) and b"o" in value:
         owing = value[b"o"]
-        return value | {b"o": (owing[:16], [sorted(struct.iter_unpack("B", one.packed)) for one in read_entries(owing)])}
+        return value | {
+            b"o": (owing[:16], [sorted(struct.iter_unpack("B", one.packed)) for one in read_entries(owing)])
+        }
     return value
 
 
@@ -123,7 +125,9 @@ class Caller:
         return Counts(identity, tuple(adds), self.random.choice(PERIODS))
 
     def value(self, aggregate: Aggregate) -> Any:
-        number = self.random.choice((0, 1, -1, 10**12, LARGEST, -LARGEST, 10**15, -(10**15), self.random.randrange(10**27)))
+        number = self.random.choice(
+            (0, 1, -1, 10**12, LARGEST, -LARGEST, 10**15, -(10**15), self.random.randrange(10**27))
+        )
         match aggregate:
             case Aggregate.COUNT:
                 return None
@@ -138,7 +142,9 @@ class Caller:
         guess = self.duplicates.pop(place, None)
         for index in range(self.random.randrange(9)):
             identity, day = self.identity(), self.day - self.random.choice((0, 0, 0, 1, 4))
-            event = FakeEvent(self.random.choice(KEYS), day * 86_400_000 + self.random.randrange(9), place[1], self.serial + index)
+            event = FakeEvent(
+                self.random.choice(KEYS), day * 86_400_000 + self.random.randrange(9), place[1], self.serial + index
+            )
             left_out = index in guess if guess is not None else self.random.random() < 0.1
             judged.append((identity, day, left_out))
             if not left_out:
@@ -148,7 +154,7 @@ class Caller:
             (key, period, self.random.choice((b"50%", b"80%")))
             for key in KEYS
             for period in PERIODS[2:4]
-            if period is not None and self.random.random() < 0.3
+            if period and self.random.random() < 0.3
         ]
         return SliceWrite(
             bucket=place[0], partition=place[1], before=before, after=self.record(self.day),
@@ -166,7 +172,7 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def client(redis_server: EmbeddedRedis) -> Iterator["Redis[bytes]"]:
+def client(redis_server: EmbeddedRedis) -> Iterator[Redis]:
     with Redis(port=redis_server.port) as client:
         yield client
 
@@ -203,7 +209,7 @@ def damage(pair: Pair, random: Random) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("damaging", [False, True])
-def test_random_calls(client: "Redis[bytes]", seed: int, damaging: bool) -> None:
+def test_random_calls(client: Redis, seed: int, damaging: bool) -> None:
     random = Random(seed)
     pair, caller = Pair(client), Caller(random)
     seen: dict[str, int] = {}
@@ -217,8 +223,9 @@ def test_random_calls(client: "Redis[bytes]", seed: int, damaging: bool) -> None
         if random.random() < 0.1:
             writes[0].before = b"another"
         payload = pack_apply(GROUP, BUCKETS, HORIZON_D, True, writes)
-        for packed in (payload, payload) if random.random() < 0.2 else (payload,):
-            answers = same(*pair.call("apply", packed))
+        if random.random() < 0.2:
+            same(*pair.call("apply", payload))
+        answers = same(*pair.call("apply", payload))
         if caller.sent and random.random() < 0.1:
             same(*pair.call("apply", random.choice(caller.sent)))
         caller.sent.append(payload)
@@ -254,7 +261,7 @@ def rejudged(write: SliceWrite, verdicts: Verdicts, caller: Caller) -> SliceWrit
 
 
 @pytest.mark.parametrize("level", [8, 15])
-def test_chunks_split_and_are_swept_alike(client: "Redis[bytes]", monkeypatch: pytest.MonkeyPatch, level: int) -> None:
+def test_chunks_split_and_are_swept_alike(client: Redis, monkeypatch: pytest.MonkeyPatch, level: int) -> None:
     """At level 15 a split shortens the fields; the constants are changed in both to get there."""
     random = Random(level)
     text = TEXT
@@ -265,9 +272,10 @@ def test_chunks_split_and_are_swept_alike(client: "Redis[bytes]", monkeypatch: p
         monkeypatch.setattr(simulated_identities, "LEVEL_MIN", 15)
         monkeypatch.setattr(simulated_identities, "CHUNK_LOAD", 0)
     pair = Pair(client, text)
-    before, known = b"", []
-    for turn in range(40 if level == 15 else 160):
-        day = DAY + turn // 10
+    before, known = b"", list[bytes]()
+    turns = 40 if level == 15 else 160
+    for turn in range(turns):
+        day = DAY + turn // (4 if level == 15 else 10)
         new = [
             random.randbytes(13) + (random.randrange(64) + 32_768 * random.randrange(4)).to_bytes(3, "big")
             if level == 15
@@ -288,5 +296,6 @@ def test_chunks_split_and_are_swept_alike(client: "Redis[bytes]", monkeypatch: p
     assert len(chunks) > (100 if level == 15 else 256)
     meta = pair.simulated.state[keys.tag(GROUP, 0) + b"m"]
     assert isinstance(meta, dict)
-    assert struct.unpack(">BBIdiiiII", meta[b"i"])[3] < len(known)  # some were forgotten
+    left = struct.unpack(">BBIdiiiII", meta[b"i"])[3]
+    assert left < 60 * turns, "some were forgotten"
     pair.compare()

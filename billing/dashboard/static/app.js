@@ -5,7 +5,7 @@ import { thresholdText } from "./format.js";
 import { answered, connected, cut, folded, initial, keepAnswers, paused, unlisted } from "./store.js";
 import { Stream, ask } from "./stream.js";
 import { html } from "./parts.js";
-import { Head, READY, Strips, isStale, nextTheme } from "./frame.js";
+import { READY, Strips, TopBar, isStale, nextTheme } from "./frame.js";
 import { Alerts, alertsPath } from "./alerts.js";
 import { Customer, customerNeeds, paths } from "./customer.js";
 import { HISTORY, PIPELINE, Pipeline, pipelineNeeds } from "./pipeline.js";
@@ -20,9 +20,9 @@ const TICK_MS = 500;
 let state = initial(Date.now());
 let route = routeOf(location);
 let rows = ROWS;
-let theme = localStorage.getItem("theme") ?? "system";
+let chosen = localStorage.getItem("theme") ?? "system";
 let lastCustomer = sessionStorage.getItem("customer");
-let frame = null;
+let nextFrame = null;
 const asked = new Map();
 
 // ── Address ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,16 +181,16 @@ const actions = {
   },
   retry: () => stream.retry(),
   nextTheme() {
-    theme = nextTheme(theme);
-    localStorage.setItem("theme", theme);
+    chosen = nextTheme(chosen);
+    localStorage.setItem("theme", chosen);
     paint();
     draw();
   },
 };
 
 function paint() {
-  if (theme === "system") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
+  if (chosen === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
   dispatchEvent(new Event("themechange"));
 }
 
@@ -229,8 +229,8 @@ function set(change) {
 }
 
 function draw() {
-  frame ??= requestAnimationFrame(() => {
-    frame = null;
+  nextFrame ??= requestAnimationFrame(() => {
+    nextFrame = null;
     render(html`<${Page} />`, document.getElementById("page"));
   });
 }
@@ -250,7 +250,7 @@ function Page() {
   document.title = `${TITLES[route.view] ?? route.id} · keylane`;
   const id = lastCustomer ?? nearest();
   const View = VIEWS[route.view];
-  return html`<${Head} route=${route} state=${state} now=${now} actions=${actions} theme=${theme} customer=${id && `/customers/${encodeURIComponent(id)}`} />
+  return html`<${TopBar} route=${route} state=${state} now=${now} actions=${actions} theme=${chosen} customer=${id && `/customers/${encodeURIComponent(id)}`} />
     <${Strips} state=${state} now=${now} actions=${actions} />
     <main id="content" class="wide ${isStale(state, now) ? "stale" : ""}" tabindex="-1">
       ${View ? html`<${View} key=${route.view + (route.id ?? "")} state=${state} query=${route.query} id=${route.id} rows=${rows} now=${now} actions=${actions} />` : html`<h1>Not found</h1><p><a href="/">To the start</a></p>`}

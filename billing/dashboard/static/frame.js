@@ -4,7 +4,6 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { age, clock } from "./format.js";
 import { health } from "./store.js";
 import { Icon, html } from "./parts.js";
-import { OVERVIEW } from "./spend.js";
 
 const THEMES = ["system", "light", "dark"];
 export const READY = "/readyz";
@@ -16,7 +15,7 @@ export function isStale(state, now) {
   return state.connection.kind === "cut" && now - state.connection.since >= BANNER_AFTER_MS;
 }
 
-export function Head({ route, state, now, actions, customer, theme }) {
+export function TopBar({ route, state, now, actions, customer, theme }) {
   const links = [["spend", "/", "Spend"], ["customer", customer, "Customer"], ["alerts", "/alerts", "Alerts"], ["pipeline", "/pipeline", "Pipeline"]];
   return html`<header class="top"><div class="wide">
     <a class="name" href="/"><svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2 5h16M2 10h11M2 15h6" /></svg>keylane</a>
@@ -87,9 +86,6 @@ export function Strips({ state, now, actions }) {
   const ready = state.answers[READY]?.value;
   for (const text of texts(ready?.waits_for)) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Waiting for ${text}</span></div>`);
   for (const text of texts(ready?.warnings)) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text}</span></div>`);
-  if (state.answers[OVERVIEW]?.value?.catalog?.differs && !ready?.warnings?.length) {
-    strips.push(html`<div key="differs" class="strip plain"><${Icon} name="info" /><span>The catalog file differs from the registered version ${state.answers[OVERVIEW].value.catalog.version}. To register it: <code>billing catalog apply</code></span></div>`);
-  }
   return strips.length ? html`<div class="strips wide">${strips}</div>` : null;
 }
 

@@ -26,8 +26,8 @@ export function Icon({ name }) {
 }
 
 /** Status is always icon, word and colour. */
-export function Chip({ tone, icon = tone, children, title, role }) {
-  return html`<span class="chip ${tone}" title=${title} role=${role}><${Icon} name=${icon} />${children}</span>`;
+export function Chip({ tone, icon = tone, children }) {
+  return html`<span class="chip ${tone}"><${Icon} name=${icon} />${children}</span>`;
 }
 
 export function Access({ allowed, closes = true }) {
@@ -36,7 +36,7 @@ export function Access({ allowed, closes = true }) {
   return html`<${Chip} tone=${closes ? "bad" : "warning"}>${closes ? "Closed" : "Over limit"}<//>`;
 }
 
-export const toneOf = (percent) => (percent >= 100 ? "bad" : percent >= 80 ? "warning" : "accent");
+const toneOf = (percent) => (percent >= 100 ? "bad" : percent >= 80 ? "warning" : "accent");
 
 /** Share of the limit as a bar; `marks` are the places of thresholds as shares of the limit. */
 export function Bar({ spend, limit, marks = [], large = false }) {
@@ -93,20 +93,15 @@ export function Ghost({ rows = 1 }) {
 
 export const GhostValue = () => html`<span class="ghost inline" aria-hidden="true"></span>`;
 
-/** A panel that loads, fails and retries alone. `entry` is its answer; a missing endpoint shows `missing`, or nothing. */
-export function Panel({ title, side, entry, rows = 4, retry, missing = null, className = "", id, children }) {
+/** A panel that loads, fails and retries alone. `entry` is its answer; where the endpoint is missing there is no panel. */
+export function Panel({ title, side, entry, rows = 4, retry, className = "", id, children }) {
+  if (entry?.status === "missing") return null;
   const failed = entry?.status === "failed";
-  if (entry?.status === "missing" && missing === null) return null;
-  const body = () => {
-    if (entry && entry.value === undefined && !failed) return missing;
-    if (entry && entry.value === undefined) return null;
-    return entry === undefined ? html`<${Ghost} rows=${rows} />` : children;
-  };
   return html`<section class="panel ${className}" aria-labelledby=${id} aria-busy=${entry === undefined ? "true" : undefined}>
     <div class="head"><h2 id=${id}>${title}</h2>${side}</div>
     ${failed && html`<p class="failed"><${Icon} name="warning" /><span>${title} could not be loaded: ${entry.error}.
       ${entry.value === undefined ? "" : " What is shown is from before."}</span><button class="quiet" onClick=${retry}>Retry</button></p>`}
-    ${body()}
+    ${entry === undefined ? html`<${Ghost} rows=${rows} />` : entry.value !== undefined && children}
   </section>`;
 }
 

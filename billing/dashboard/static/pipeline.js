@@ -17,7 +17,7 @@ export function Pipeline({ state, now, actions }) {
   const value = state.pipeline ?? entry?.value;
   const counters = state.answers[OVERVIEW]?.value?.events ?? value?.counters;
   return html`<h1>Pipeline</h1><p class="sub">All workers. Times are in your zone, ${ownZone()}.</p>
-    <${Tiles} value=${value} state=${state} now=${now} />
+    <${PipelineTiles} value=${value} state=${state} now=${now} />
     <${Charts} samples=${state.samples} history=${state.answers[HISTORY]} />
     <${Panel} id="partitions" title="Partitions, worst first" entry=${value ? { status: entry?.status === "failed" ? "failed" : "ready", error: entry?.error, value } : entry} rows=${8} retry=${() => actions.load(PIPELINE)}>
       ${value && html`<${Partitions} value=${value} samples=${state.samples} now=${now} />`}
@@ -26,7 +26,7 @@ export function Pipeline({ state, now, actions }) {
     <${Rejected} entry=${state.answers[DEAD]} now=${now} retry=${() => actions.load(DEAD)} />`;
 }
 
-function Tiles({ value, state, now }) {
+function PipelineTiles({ value, state, now }) {
   const show = (known) => (known === undefined || known === null ? (value ? UNKNOWN : html`<${GhostValue} />`) : known);
   const lag = totalLag(value);
   const seconds = worst(value?.partitions, "lag_s");

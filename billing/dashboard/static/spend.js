@@ -26,7 +26,7 @@ export function Spend({ state, query, rows, now, actions }) {
   const list = state.answers[spendPath(query, rows)];
   const nothing = nothingYet(overview, list, query, state);
   return html`<h1>Spend</h1>
-    ${nothing ?? html`<${Tiles} state=${state} overview=${overview} now=${now} />
+    ${nothing ?? html`<${SpendTiles} state=${state} overview=${overview} now=${now} />
     <div class="beside">
       <${Customers} state=${state} list=${list} query=${query} now=${now} actions=${actions} path=${spendPath(query, rows)} />
       <${Panel} id="newest-alerts" title="Newest alerts" entry=${state.answers[NEWEST_ALERTS]} rows=${8} className="alerts-beside"
@@ -57,7 +57,7 @@ function NoEvents({ row }) {
   return html`<${Empty} icon="wait" title="Waiting for the first event"><p>This page fills itself when one arrives. Send one:</p><${Command} text=${text} /><//>`;
 }
 
-function Tiles({ state, overview, now }) {
+function SpendTiles({ state, overview, now }) {
   const value = overview?.value;
   const currencies = state.currencies ?? value?.currencies;
   const waiting = overview === undefined;

@@ -163,7 +163,6 @@ class FakeTopic:
 class FakeAccount:
     total: Totals | None
     cells: Mapping[Cell, Reading]
-    last_arrival_ms: int | None
 
 
 @dataclass
@@ -195,7 +194,10 @@ class FakeState:
 
     async def account(self, key: bytes, start_s: int, end_s: int) -> FakeAccount:
         cells = self._between(key, start_s, end_s)
-        return FakeAccount(await self.total(key, start_s, end_s), cells, NOON * 1_000 if cells else None)
+        return FakeAccount(await self.total(key, start_s, end_s), cells)
+
+    async def last_arrival_ms(self, key: bytes, day: int) -> int | None:
+        return NOON * 1_000 if day in await self.days(key) else None
 
     async def cells(self, key: bytes, start_s: int, end_s: int, *, members: bool = False) -> Mapping[Cell, Reading]:
         self._check()

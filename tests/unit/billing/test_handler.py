@@ -127,8 +127,11 @@ def test_a_new_catalog_is_noticed() -> None:
     facts = FakeFacts()
     found = handler(facts)
     assert counts(one(found, record("somebody"))).period is not None
-    facts.history = history(CATALOG, CATALOG.replace(b'plan = "basic"\ncurrency = "USD"\n', b"", 1))
-    assert counts(one(found, record("somebody"))).period is None
+    named = CATALOG + b'[[customers]]\nid = "somebody"\nlimit = "1.00"\n'
+    facts.history = history(CATALOG, named)
+    period = counts(one(found, record("somebody"))).period
+    assert period is not None
+    assert period.watched
 
 
 def test_events_wait_for_the_facts() -> None:
@@ -194,7 +197,7 @@ def test_a_new_limit_acts_at_once() -> None:
     found = handler(facts)
     assert rules(found, totals(tokens(2_000))) == ["20.00"]
     facts.history = history(CATALOG, CATALOG.replace(b'limit = "100.00"', b'limit = "40.00"'))
-    assert rules(found, totals(tokens(2_000))) == ["20.00", "50%"]
+    assert rules(found, totals(tokens(2_000))) == ["50%", "20.00"]  # at the same amount: in the order of the catalog
 
 
 def test_sets_that_one_rate_joins_count_as_their_largest() -> None:

@@ -1,6 +1,7 @@
 """A catalog is checked as a whole: every problem at once, each with its place and line."""
 
 import json
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_the_contracts_example_is_read() -> None:
     assert acme.plan is catalog.plans["pay-as-you-go"]
     assert (acme.currency, acme.time_zone.name, acme.limit) == ("USD", "Europe/Berlin", 500)
     assert [(item.rule, item.amount) for item in acme.thresholds][1] == ("80%", Fraction(400))
-    assert acme.named and acme.priced and acme.watched
+    assert (acme.named, acme.priced, acme.watched) == (True, True, True)
 
 
 def test_whoever_is_not_named_has_the_defaults() -> None:
@@ -129,10 +130,12 @@ def test_json_of_the_same_shape_means_the_same() -> None:
         ('match = { model = "m-large" }', "match = { model = 5 }", "plans[0].rates[0].match.model", "text"),
         ('unit = "0.00002"', "unit = 0.00002", "plans[0].rates[0].rate.unit", "must be text"),
         ('rate = { model = "per_unit", unit = "0.00002" }', "", "plans[0].rates[0].rate", "missing"),
-        ('"per_unit", unit = "0.00002"', '"graduated", tiers = [{up_to = "5"}]', "plans[0].rates[0].rate.tiers[0].up_to", "absent"),
-        ('"per_unit", unit = "0.00002"', '"percentage", rate = "1", free_events = 3', "plans[0].rates[0].rate", "transaction"),
-        ('"per_unit", unit = "0.00002"', '"percentage", rate = "1", fixed = "1", free_amount = "9"', "plans[0].rates[0].rate",
-         "transaction"),
+        ('"per_unit", unit = "0.00002"', '"graduated", tiers = [{up_to = "5"}]',
+         "plans[0].rates[0].rate.tiers[0].up_to", "absent"),
+        ('"per_unit", unit = "0.00002"', '"percentage", rate = "1", free_events = 3',
+         "plans[0].rates[0].rate", "transaction"),
+        ('"per_unit", unit = "0.00002"', '"percentage", rate = "1", fixed = "1", free_amount = "9"',
+         "plans[0].rates[0].rate", "transaction"),
         ('"per_unit", unit = "0.00002"', '"matrix", dimensions = ["kind"], default = "1"',
          "plans[0].rates[0].rate.dimensions[0]", "no group"),
         ('"per_unit", unit = "0.00002"',
@@ -232,7 +235,8 @@ def test_all_problems_are_listed_at_once_with_their_lines(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "json_", "word"),
     [
-        (b"a = ", False, "line 1"),
+        (b"a = \nb = 1", False, "line 1"),
+        (b"a = " + b"[" * 100_000, False, "TOML"),
         (b"a = 1\na = 2", False, "TOML"),
         (b"\xff", False, "UTF-8"),
         (b"{", True, "JSON"),
@@ -250,12 +254,12 @@ def test_what_is_neither_toml_nor_json_is_refused(text: bytes, json_: bool, word
 def test_values_of_every_wrong_type_are_problems_and_never_a_crash() -> None:
     document = json.loads(parse_catalog(GOOD.encode(), json=False).to_json())
 
-    def spoil(value: Any, wrong: Any, path: str = "") -> list[Any]:
+    def spoil(value: Any, wrong: Any) -> list[Any]:
         """Copies of the value with one thing in it replaced by `wrong`."""
         spoiled = [wrong]
         items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, inner in items:
-            for changed_inner in spoil(inner, wrong, f"{path}.{key}"):
+            for changed_inner in spoil(inner, wrong):
                 copy = dict(value) if isinstance(value, dict) else list(value)
                 copy[key] = changed_inner
                 spoiled.append(copy)
@@ -265,10 +269,8 @@ def test_values_of_every_wrong_type_are_problems_and_never_a_crash() -> None:
     for wrong in (5, -1, True, "", "\x00", [], {}, [[]], {"": {}}, [{"a": 1}], 10**30):
         for variant in spoil(document, wrong):
             checked += 1
-            try:
+            with suppress(InvalidCatalog):
                 read_catalog(variant)
-            except InvalidCatalog as error:
-                assert error.problems
     assert checked > 300
 
 

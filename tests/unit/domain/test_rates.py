@@ -168,7 +168,8 @@ def test_every_mistake_is_listed_with_its_place(document: object, fields: list[s
         ({"model": "graduated_percentage", "tiers": [{"rate": "2.5"}]}, "in steps: 2.5 %"),
         ({"model": "matrix", "dimensions": ["a", "b"], "cells": [{"match": {"a": "1"}, "unit": "2"}], "default": "1"},
          "$1.00 to $2.00 per token, by a and b"),
-        ({"model": "per_unit", "unit": "1", "minimum": "5", "maximum": "9", "transform": {"divide": "1000", "round": "up"}},
+        ({"model": "per_unit", "unit": "1", "minimum": "5", "maximum": "9",
+          "transform": {"divide": "1000", "round": "up"}},
          "$1.00 per token, where one unit is 1,000 tokens, rounded up, at least $5.00, at most $9.00"),
     ],
 )  # fmt: skip

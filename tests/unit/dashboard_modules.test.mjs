@@ -1,0 +1,160 @@
+// The page's pure modules: numbers, money, time, and how frames fold. Run by node --test.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as format from "../../billing/dashboard/static/format.js";
+import * as store from "../../billing/dashboard/static/store.js";
+import { delay_s, eventParser } from "../../billing/dashboard/static/stream.js";
+
+const plain = (text) => text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ").replaceAll("\u2009", " ");
+
+test("money keeps every digit and the currency's own decimals", () => {
+  assert.equal(format.money("1043.83", "USD"), "$1,043.83");
+  assert.equal(format.money("0", "USD"), "$0.00");
+  assert.equal(format.money("-3.5", "USD"), "-$3.50");
+  assert.equal(format.money("1043", "JPY"), "¥1,043");
+  assert.equal(plain(format.money("1.5", "BHD")), "BHD 1.500");
+  assert.equal(plain(format.money("1043.83", "USD", { code: true })), "USD 1,043.83");
+  assert.equal(format.money("90071992547409931.27", "USD"), "$90,071,992,547,409,931.27");
+  assert.equal(format.money(null, "USD"), "–");
+});
+
+test("percent of the limit rounds down and is 100 only when reached", () => {
+  assert.equal(format.percentOfLimit("499.99", "500.00"), 99);
+  assert.equal(format.percentOfLimit("500.00", "500.00"), 100);
+  assert.equal(format.percentOfLimit("520.00", "500.00"), 104);
+  assert.equal(format.percentOfLimit("0", "0"), 100);
+  assert.equal(format.percentOfLimit("-1", "10"), 0);
+  assert.equal(format.percentOfLimit("9007199254740992.999999999999", "9007199254740993"), 99);
+  assert.equal(format.percentOfLimit("1", null), null);
+});
+
+test("decimals compare exactly", () => {
+  assert.equal(format.compare("0.000000000001", "0.000000000002"), -1);
+  assert.equal(format.compare("900719925474099.1", "900719925474099.10"), 0);
+  assert.equal(format.compare("-1", "-2"), 1);
+});
+
+test("quantities group to 9,999,999, then three significant digits with the exact value beside", () => {
+  assert.deepEqual(format.quantity("9999999"), { text: "9,999,999", exact: "9,999,999" });
+  assert.deepEqual(format.quantity("48212345.125"), { text: "48.2M", exact: "48,212,345.125" });
+  assert.equal(format.quantity("0.00042").text, "0.00042");
+  assert.equal(format.quantity("0").text, "0");
+  assert.equal(format.quantity(null).text, "–");
+});
+
+test("rates and durations", () => {
+  assert.deepEqual([0, 0.5, 487, 4870, 12_400, 2_310_000, null].map(format.rate), ["0/s", "0.5/s", "487/s", "4,870/s", "12.4k/s", "2.31M/s", "–"]);
+  assert.deepEqual([0, 0.0002, 0.084, 4.2, 42, 190, 7500, 273_600].map(format.duration), ["0 s", "<1 ms", "84 ms", "4.2 s", "42 s", "3 min 10 s", "2 h 5 min", "3 d 4 h"]);
+  assert.deepEqual([0.9996, 9.96, 59.6, 3599.7].map(format.duration), ["1.0 s", "10 s", "1 min", "1 h"]);
+  assert.equal(format.age(0.24), "0.2 s");
+});
+
+test("days come from the named zone, also where clocks change", () => {
+  const month = { start: "2026-10-31T23:00:00Z", end: "2026-11-30T23:00:00Z" };
+  assert.equal(format.period(month, "Europe/Berlin"), "1–30 Nov 2026");
+  assert.equal(format.dayTime("2026-11-30T23:00:00Z", "Europe/Berlin"), "1 Dec 00:00");
+  assert.equal(format.dayTime("2026-10-25T00:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
+  assert.equal(format.dayTime("2026-10-25T01:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
+});
+
+test("times are relative up to an hour", () => {
+  const now = Date.parse("2026-11-25T12:00:00Z");
+  assert.equal(format.ago("2026-11-25T11:59:48Z", now), "12 s ago");
+  assert.equal(format.ago("2026-11-25T12:00:05Z", now), "just now");
+  assert.equal(format.ago("2026-11-25T11:30:00Z", now), "30 min ago");
+  assert.equal(format.ago("2026-11-25T10:00:00Z", now, "UTC"), "25 Nov 10:00");
+});
+
+test("words for ids, groups and thresholds", () => {
+  assert.equal(format.shortened("short"), "short");
+  assert.equal([...format.shortened("x".repeat(100))].length, 28);
+  assert.equal(format.groupText({ model: "m-large", region: "" }), "model m-large · region (none)");
+  assert.equal(format.groupText({}), "all");
+  assert.equal(format.thresholdText({ rule: "80%", threshold: "400.00", currency: "USD" }), "80 % · $400.00");
+  assert.equal(format.thresholdText({ rule: "250.00", threshold: "250.00", currency: "USD" }), "$250.00");
+});
+
+const at = (second) => new Date(Date.UTC(2026, 10, 25, 12, 0, second)).toISOString();
+const row = (customer, spend, more = {}) => ({ customer, spend, plan: "p", currency: "USD", limit: "100.00", allowed: true, ...more });
+
+test("older frames are dropped, newer ones win over the list", () => {
+  let state = store.initial(0);
+  state = store.folded(state, "totals", { as_of: at(5), freshness_s: 0.2, rows: [row("a", "5.00")] }, 1000);
+  state = store.folded(state, "totals", { as_of: at(4), freshness_s: 9, rows: [row("a", "4.00")] }, 1100);
+  assert.equal(state.rows.a.spend, "5.00");
+  const entry = (as_of) => ({ at: 0, value: { as_of, data: [row("a", "3.00", { last_event: "x" })] } });
+  assert.equal(store.merged(entry(at(3)), state.rows)[0].spend, "5.00");
+  assert.equal(store.merged(entry(at(3)), state.rows)[0].last_event, "x");
+  assert.equal(store.merged(entry(at(6)), state.rows)[0].spend, "3.00");
+});
+
+test("an alert shows once, whatever is repeated", () => {
+  let state = store.initial(0);
+  for (const id of ["1", "2", "1"]) state = store.folded(state, "alert", { id, time: at(Number(id)) }, 0);
+  const entry = { value: { data: [{ id: "1", time: at(1) }, { id: "0", time: at(0) }] } };
+  assert.deepEqual(store.newestAlerts(entry, state.alerts).map((alert) => alert.id), ["2", "1", "0"]);
+});
+
+test("a pause holds values and counts what waits", () => {
+  let state = store.paused(store.initial(0), true, 0);
+  state = store.folded(state, "totals", { rows: [row("a", "5.00")] }, 0);
+  state = store.folded(state, "ping", {}, 0);
+  assert.deepEqual(state.rows, {});
+  assert.equal(state.paused.waiting, 1);
+});
+
+test("the chip tells the age of the data, not of the connection", () => {
+  let state = store.connected(store.initial(0), 0);
+  assert.equal(store.health(state, 1000).age_s, null);
+  state = store.folded(state, "ping", { freshness_s: 0.2 }, 1000);
+  assert.deepEqual(store.health(state, 5500), { kind: "live", age_s: 0.2, silence_s: 4.5 });
+  state = store.folded(state, "ping", { freshness_s: 4 }, 6000);
+  assert.equal(store.health(state, 6000).kind, "delayed");
+  state = store.cut(state, 7000, 8000);
+  state = store.cut(state, 9000, 11000);
+  assert.equal(store.health(state, 9000).kind, "cut");
+  assert.equal(state.connection.since, 7000);
+});
+
+test("a failed answer keeps the value from before", () => {
+  let state = store.answered(store.initial(0), "/a", { status: "ready", value: 1 }, 0);
+  state = store.answered(state, "/a", { status: "failed", error: "503" }, 1);
+  assert.deepEqual([state.answers["/a"].status, state.answers["/a"].value], ["failed", 1]);
+});
+
+test("the nearest to its limit comes first, then those without one by currency and amount", () => {
+  const rows = [row("none-small", "1.00", { limit: null }), row("near", "80.00"), row("none-big", "9.00", { limit: null }), row("over", "104.00"), row("eur", "1.00", { limit: null, currency: "EUR" })];
+  assert.deepEqual(store.arranged(rows, "-limit_share"), ["over", "near", "eur", "none-big", "none-small"]);
+  assert.deepEqual(rows.map(store.standing), ["none", "near", "none", "at", "none"]);
+  assert.equal(store.matches(row("over", "104.00"), "near"), true);
+  assert.equal(store.standing(row("x", null)), "unpriced");
+});
+
+test("unknown lag stays unknown, and a trend needs evidence", () => {
+  const pipeline = (lags) => ({ events_per_s: 1, partitions: lags.map((lag, partition) => ({ topic: "t", partition, lag })) });
+  assert.equal(store.totalLag(pipeline([1, null])), null);
+  assert.equal(store.totalLag(pipeline([])), null);
+  assert.equal(store.totalLag(pipeline([1, 2])), 3);
+  let samples = [];
+  for (let second = 0; second < 6; second++) samples = store.sampled(samples, pipeline([500 - 100 * second]), second * 1000);
+  assert.deepEqual(store.trend(samples, "t/0", 5000), { word: "shrinking", clears_s: 0 });
+  assert.equal(store.trend(samples.slice(0, 2), "t/0", 1000), null);
+  assert.equal(store.sampled(samples, pipeline([0]), 5100), samples);
+  assert.equal(store.sampled(samples, pipeline([0]), 400_000).length, 1);
+});
+
+test("the stream is parsed whatever its cuts", () => {
+  const text = ": hi\nid: 7\nevent: totals\ndata: {\"a\":\ndata: 1}\n\nevent: ping\r\ndata: {}\r\n\r\n\n";
+  for (const size of [1, 2, 3, 1000]) {
+    const seen = [];
+    const feed = eventParser((...event) => seen.push(event));
+    for (let i = 0; i < text.length; i += size) feed(text.slice(i, i + size));
+    assert.deepEqual(seen, [["totals", '{"a":\n1}', "7"], ["ping", "{}", "7"]]);
+  }
+});
+
+test("tries come after 1, 2, 4, then every 8 seconds, stretched by at most a quarter", () => {
+  assert.deepEqual([0, 1, 2, 3, 9].map((attempt) => delay_s(attempt, 0)), [1, 2, 4, 8, 8]);
+  assert.equal(delay_s(3, 1), 10);
+});
