@@ -52,7 +52,7 @@ RESENT_WINDOW = 2_000
 BURST = 3.0
 """How much faster than on average events come within a burst; bursts fill a fifth of the time."""
 BURST_SHARE = 0.2
-BURST_S = 0.6
+BURST_S = 0.3
 
 
 class Kind(StrEnum):
@@ -180,14 +180,14 @@ def arrivals(seed: int, rate: float) -> Iterator[float]:
     """Seconds from the start at which events come, for ever: `rate` a second on average, in bursts."""
     chance = random.Random(seed)
     calm = (1 - BURST * BURST_SHARE) / (1 - BURST_SHARE)
-    at_s, phase_ends_s, bursting = 0.0, 0.0, True
+    at_s = begun_s = 0.0
     while True:
-        if at_s >= phase_ends_s:
-            bursting = not bursting
-            mean_s = BURST_S if bursting else BURST_S * (1 - BURST_SHARE) / BURST_SHARE
-            phase_ends_s = at_s + mean_s * chance.uniform(0.5, 1.5)
-        at_s += chance.expovariate(rate * (BURST if bursting else calm))
-        yield at_s
+        burst_s = BURST_S * chance.uniform(0.5, 1.5)
+        for pace, ends_s in ((BURST, begun_s + burst_s), (calm, begun_s + burst_s / BURST_SHARE)):
+            while (at_s := at_s + chance.expovariate(rate * pace)) < ends_s:
+                yield at_s
+            at_s = ends_s  # what would have come later comes at the other pace: chance has no memory
+        begun_s = at_s
 
 
 @dataclass(slots=True)

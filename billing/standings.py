@@ -5,11 +5,11 @@ by a pause of several times that, so that it never fills the process.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from billing.domain.customers import Customer
 from billing.domain.money import amount_text, plain
@@ -21,9 +21,13 @@ from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
 PAUSE_FACTOR = 4.0
+FRESH_MS = 1_000
+"""A snapshot of this age is new enough for whoever asks once."""
+CALLS_AT_ONCE = 8
 INDEX_EVERY_S = 2.0
 PAGE_MAX = 500
 NEAR = Fraction(8, 10)
+Answer = TypeVar("Answer")
 STATES = frozenset({"near", "at", "none", "unpriced"})
 
 
@@ -107,6 +111,8 @@ class Standings:
         self._clock = clock
         self._index: dict[str, tuple[int, ...]] = {}
         self._index_at_s = -INDEX_EVERY_S
+        self._filled: list[int] = []
+        """Buckets that hold keys."""
         self._catalog: object = None
         self._known: dict[str, tuple[object, Row]] = {}
         self._wanted = asyncio.Event()
@@ -114,8 +120,7 @@ class Standings:
         self._begun = 0
         self._finished = 0
         self.snapshot = Snapshot(0)
-        self.watched = False
-        """Whether somebody looks all the time, so that refreshes follow one another."""
+        self._watched = False
 
     async def run(self, patiently: "Patience") -> None:
         """Refreshes for ever, while somebody looks. `patiently` decides what to do where Redis does not answer."""
@@ -131,18 +136,25 @@ class Standings:
                     self._finished = begun
                     self._refreshed.notify_all()
             await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
-            if not self.watched:
+            if not self._watched:
                 await self._wanted.wait()
 
+    def watch(self, watched: bool) -> None:
+        """Whether somebody looks all the time, so that refreshes follow one another."""
+        self._watched = watched
+        if watched:
+            self._wanted.set()
+
     async def fresh(self, timeout_s: float = 2.0) -> Snapshot:
-        """A snapshot that began after this call, or the newest one if that takes too long."""
-        wanted = self._begun + 1
-        self._wanted.set()
-        try:
-            async with asyncio.timeout(timeout_s), self._refreshed:
-                await self._refreshed.wait_for(lambda: self._finished >= wanted)
-        except TimeoutError:
-            pass  # as_of tells how old it is
+        """A snapshot that is new enough, or the newest one if that takes too long."""
+        if self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
+            wanted = self._begun + 1 if self._begun == self._finished else self._begun
+            self._wanted.set()
+            try:
+                async with asyncio.timeout(timeout_s), self._refreshed:
+                    await self._refreshed.wait_for(lambda: self._finished >= wanted)
+            except TimeoutError:
+                pass  # as_of tells how old it is
         return self.snapshot
 
     async def _refresh(self) -> None:
@@ -164,29 +176,45 @@ class Standings:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._index_at_s < INDEX_EVERY_S:
             return
-        index: dict[str, tuple[int, ...]] = {}
-        for bucket in range(self._buckets):
-            index |= {key.decode(): days for key, days in (await self._reader.keys(bucket)).items()}
-        self._index, self._index_at_s = index, now_s
+        found = await self._at_once([self._reader.keys(bucket) for bucket in range(self._buckets)])
+        self._index = {key.decode(): days for of_bucket in found for key, days in of_bucket.items()}
+        self._filled = [bucket for bucket, of_bucket in enumerate(found) if of_bucket]
+        self._index_at_s = now_s
 
-    async def _read_totals(self, customers: Any, now_s: int) -> dict[tuple[str, Window], Totals]:
+    async def _read_totals(self, customers: Iterable[Customer], now_s: int) -> dict[tuple[str, Window], Totals]:
         """The running totals of everybody's current period."""
-        found: dict[tuple[str, Window], Totals] = {}
-        for period in {customer.time_zone.month(now_s) for customer in customers if customer.priced}:
-            for bucket in range(self._buckets):
-                async for total in self._pages(bucket, period):
-                    found[total.key.decode(), period] = total
-        return found
+        periods = {customer.time_zone.month(now_s) for customer in customers if customer.priced}
+        found = await self._at_once([self._pages(bucket, period) for period in periods for bucket in self._filled])
+        return {
+            (total.key.decode(), Window(total.period.start_s, total.period.end_s)): total
+            for totals in found
+            for total in totals
+        }
 
-    async def _pages(self, bucket: int, period: Window) -> AsyncIterator[Totals]:
+    async def _pages(self, bucket: int, period: Window) -> list[Totals]:
+        totals: list[Totals] = []
         after = b""
         while True:
             page = await self._reader.period_totals(bucket, *period, after=after, limit=PAGE_MAX)
-            for total in page:
-                yield total
+            totals += page
             if len(page) < PAGE_MAX:
-                return
+                return totals
             after = page[-1].key
+
+    async def _at_once(self, questions: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+        """Asks all, some at a time. Raises the first failure, after all have ended."""
+        places = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def ask(question: Coroutine[Any, Any, Answer]) -> Answer:
+            async with places:
+                return await question
+
+        answers = await asyncio.gather(*map(ask, questions), return_exceptions=True)
+        found = [answer for answer in answers if not isinstance(answer, BaseException)]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return found
 
     async def _row(self, customer: Customer, totals: Mapping[tuple[str, Window], Totals], now_s: int) -> Row:
         period = customer.time_zone.month(now_s)

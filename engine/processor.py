@@ -1,11 +1,11 @@
 """What users write. Two forms: a processor with aggregates, or a plain `async def handle(event)` without state."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from engine.event import Counts, Dead, Effect, Event, Totals
 
-Answers: TypeAlias = Sequence[Counts | Dead]
+Answers: TypeAlias = Iterable[Counts | Dead]
 Handler: TypeAlias = Callable[[Event], Awaitable[None]]
 
 

@@ -5,17 +5,19 @@ several copies counted; a copy whose first lies further back is shown as counted
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from billing.catalog import CatalogHistory
 from billing.domain.problems import InvalidEvent
 from billing.domain.timestamps import time_text
 from billing.domain.usage import LOG_GRACE_S, UsageEvent, check_key, decode, moment_us
-from engine import Event
+from engine import Event, Unanswered
 
 TAIL_MAX = 2_000
 """Offsets looked at in each partition."""
+WAIT_S = 0.5
+SEARCH_S = 10.0
 OUTCOMES = frozenset({"counted", "duplicate", "rejected", "unmetered", "pending"})
 
 
@@ -24,10 +26,13 @@ class TailReader(Protocol):
 
     partitions: tuple[int, ...]
 
-    async def start(self) -> None: ...
     async def beginning(self, partition: int) -> int: ...
     async def end(self, partition: int) -> int: ...
-    def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[Event]]: ...
+    def seek(self, partition: int, offset: int) -> None: ...
+    def position(self, partition: int) -> int: ...
+    async def fetch(
+        self, partitions: Sequence[int] | None = None, *, events_max: int = 10_000, wait_s: float = 1.0
+    ) -> Mapping[int, Sequence[Event]]: ...
 
 
 class KnownFacts(Protocol):
@@ -45,9 +50,17 @@ class RecentEvents:
         self._searching = asyncio.Lock()
 
     async def find(self, customer: str, reached: dict[int, int], *, outcome: str | None, limit: int) -> list[dict[str, Any]]:
-        """Newest first. `reached`: by partition the offset below which everything is in the state. Raises Unanswered."""
+        """Newest first. `reached`: by partition the offset below which everything is in the state.
+
+        Raises:
+            Unanswered: the log was not read to its end in time.
+        """
         async with self._searching:
-            events = [event async for event in self._tails(customer.encode())]
+            try:
+                async with asyncio.timeout(SEARCH_S):
+                    events = await self._tails(customer.encode())
+            except TimeoutError as error:
+                raise Unanswered(f"the end of the log was not read within {SEARCH_S:g} s") from error
         seen: set[tuple[str, str]] = set()
         shown = []
         for event in sorted(events, key=lambda one: (one.timestamp, one.partition, one.offset)):
@@ -58,14 +71,18 @@ class RecentEvents:
                 shown.append(entry)
         return shown[: -limit - 1 : -1]
 
-    async def _tails(self, key: bytes) -> AsyncIterator[Event]:
-        for partition in self._reader.partitions:
-            end = await self._reader.end(partition)
-            first = max(await self._reader.beginning(partition), end - TAIL_MAX)
-            async for batch in self._reader.read(partition, first, end):
-                for event in batch:
-                    if event.key == key:
-                        yield event
+    async def _tails(self, key: bytes) -> list[Event]:
+        """The events of the key near the end of each partition, all partitions read at once."""
+        partitions = self._reader.partitions
+        ends = dict(zip(partitions, await asyncio.gather(*map(self._reader.end, partitions)), strict=True))
+        firsts = dict(zip(partitions, await asyncio.gather(*map(self._reader.beginning, partitions)), strict=True))
+        for partition, end in ends.items():
+            self._reader.seek(partition, max(firsts[partition], end - TAIL_MAX))
+        found: list[Event] = []
+        while unread := [each for each in partitions if self._reader.position(each) < ends[each]]:
+            for partition, events in (await self._reader.fetch(unread, wait_s=WAIT_S)).items():
+                found += [event for event in events if event.key == key and event.offset < ends[partition]]
+        return found
 
     def _describe(self, event: Event, seen: set[tuple[str, str]]) -> dict[str, Any]:
         entry: dict[str, Any] = {

@@ -46,7 +46,7 @@ class Publisher:
         turn = 0
         while True:
             windows = self._hub.windows
-            self._services.standings.watched = bool(windows)
+            self._services.standings.watch(bool(windows))
             for window in windows:
                 self._show_totals(window)
             self._shown = {window: rows for window, rows in self._shown.items() if window in windows}

@@ -102,20 +102,21 @@ async def compare_all(log: AuditLog, state: SnapshotReader, facts: FactsReader, 
         rules = await facts.rules()
         names = rules.group_names()
         comparer = Comparer(from_s=settings.from_s, with_counters=whole, group_names=names, result=comparison)
-        recounts = await _recount(log, beginnings, stored, rules, settings)
+        ends = {partition: await log.end(partition) for partition in log.partitions}
+        recounts = await _recount(log, beginnings, ends, stored, rules, settings)
         for bucket, recount in recounts.items():
             comparer.compare(bucket, stored[bucket].stored, recount.result)
-        for bucket, one in stored.items():
-            for partition in log.partitions:
-                _compare_position(comparison, bucket, partition, one.position(partition), await log.end(partition))
+            _compare_positions(comparison, bucket, stored[bucket], ends)
     return _conclude(comparison)
 
 
-def _compare_position(comparison: Comparison, bucket: int, partition: int, position: int, end: int) -> None:
+def _compare_positions(comparison: Comparison, bucket: int, stored: StoredBucket, ends: Mapping[int, int]) -> None:
     """A record that names events beyond the log's end is a difference: the log does not hold them."""
-    if position > end:
-        place = {"bucket": bucket, "partition": partition, "counter": "position"}
-        comparison.add(Difference(None, None, None, place, str(position), str(end)))
+    for partition, end in ends.items():
+        position = stored.position(partition)
+        if position > end:
+            place = {"bucket": bucket, "partition": partition, "counter": "position"}
+            comparison.add(Difference(None, None, None, place, str(position), str(end)))
 
 
 def _conclude(comparison: Comparison) -> Report:
@@ -157,6 +158,7 @@ def _groups(buckets: int, events: int, events_per_pass: int) -> list[range]:
 async def _recount(
     log: AuditLog,
     beginnings: Mapping[int, int],
+    ends: Mapping[int, int],
     stored: Mapping[int, StoredBucket],
     rules: CatalogRules,
     settings: Settings,
@@ -167,7 +169,7 @@ async def _recount(
     }
     for partition in log.partitions:
         position = max(one.position(partition) for one in stored.values())
-        end = min(position, await log.end(partition))
+        end = min(position, ends[partition])
         async for batch in log.read(partition, beginnings[partition], end):
             for record in batch:
                 recount = recounts.get(bucket_of(record.key or b"", settings.buckets))

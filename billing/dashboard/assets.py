@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -51,8 +51,8 @@ class Asset(NamedTuple):
 class Assets:
     """Everything that the page is made of. `html` is the document for all of its addresses, not to be cached."""
 
-    html: bytes
-    files: Mapping[str, Asset]
+    html: bytes = field(repr=False)
+    files: Mapping[str, Asset] = field(repr=False)
 
     def get(self, path: str) -> Asset | None:
         """The file at an address path such as `/assets/page.1f0c….css`; None if there is none."""

@@ -22,13 +22,13 @@ import orjson
 from billing.audit.command import run_audit
 from billing.audit.run import Report
 from billing.config import BillingConfig, load_config
-from billing.connections import make_sender, reach_kafka
 from billing.demo.catalog import CUSTOMERS, demo_catalog
 from billing.demo.parts import APACHE, EMBEDDED, Processes, next_free_port, start_kafka, start_redis
 from billing.demo.run import ApiClient, Watch, all_owned, wait_until_counted
 from billing.demo.screen import Screen, StepFailed
 from billing.load import Drive, Load, Sendable, customer_names
 from engine import ConfigError, Message, Sender
+from engine.adapters.kafka import KafkaSender
 
 WORKERS = 2
 MAX_RATE_ESTIMATE = 5_000.0
@@ -212,10 +212,9 @@ class Demo:
                 raise StepFailed(f"not ready after {READY_S:.0f} s: {processes.last_words()}")
             await asyncio.sleep(LOOK_S)
 
-    async def _make_sender(self, stack: AsyncExitStack, config: BillingConfig) -> Sender:
+    async def _make_sender(self, stack: AsyncExitStack, config: BillingConfig) -> KafkaSender:
         """What cannot pass the API's door is sent straight into the topic."""
-        capabilities, _ = await reach_kafka(config, self.screen.line)
-        sender = make_sender(config, capabilities, self.screen.line)
+        sender = KafkaSender(config.kafka, idempotent=False, waiting=self.screen.line)
         await sender.start()
         stack.push_async_callback(sender.stop)
         return sender

@@ -203,7 +203,7 @@ def _compile(meter: Meter) -> Callable[[UsageEvent, int], Measure | None]:
 def _read_group(
     definition: MeterDefinition, event: UsageEvent, known: dict[tuple[object, ...], tuple[str, ...]]
 ) -> tuple[str, ...]:
-    """The group's texts, checked. Remembers groups of texts alone, for to a dict 1, 1.0 and true are the same."""
+    """The group's texts, checked; remembered by the texts, for to a dict 1, 1.0 and true are the same."""
     found = [getter(path)(event) for _, path in definition.group_by]
     try:
         group = tuple([group_text(value) for value in found])
@@ -211,10 +211,9 @@ def _read_group(
         raise InvalidEvent(_unreadable(definition, event)) from None
     if len(orjson.dumps(group)) > GROUP_JSON_BYTES_MAX:
         raise InvalidEvent([Problem("data", f"the groups of meter {definition.name} are too long together")])
-    if True:
-        if len(known) >= REMEMBERED_MAX:
-            known.clear()
-        known[group] = group
+    if len(known) >= REMEMBERED_MAX:
+        known.clear()
+    known[group] = group
     return group
 
 

@@ -19,7 +19,7 @@ from engine.core.limits import InFlight
 from engine.core.retry import retry_delay_s
 from engine.event import Counts, Dead, Event
 from engine.ports import Sender
-from engine.processor import Answers, Handler, Processor, waiting
+from engine.processor import Handler, Processor, waiting
 from engine.runtime.dead_letters import dead_letter, send_dead_letters
 from engine.runtime.deferred import Deferred
 from engine.runtime.ledger import Ledger, PlainLedger
@@ -64,7 +64,7 @@ class Work:
 
 
 def payload_bytes(events: Sequence[Event]) -> int:
-    return sum(len(event.value) for event in events if event.value is not None)
+    return sum([len(event.value or b"") for event in events])
 
 
 class Intake:
@@ -88,7 +88,7 @@ class Intake:
 
     def released(self, prepared: Sequence[Prepared]) -> None:
         """These events are done with: they leave the partition's limits."""
-        size = sum(len(event.value) for event, _ in prepared if event.value is not None)
+        size = sum([len(event.value or b"") for event, _ in prepared])
         if self.in_flight.remove(len(prepared), size):
             self._work.eased()
 
@@ -96,7 +96,7 @@ class Intake:
     def accept(self, events: Sequence[Event], position: int) -> None:
         """Events of a fetch, ascending; `position` is where the next fetch starts."""
         ledger = self.ledger
-        newest = max((event.timestamp for event in events), default=None)
+        newest = max([event.timestamp for event in events], default=None)
         ledger.read_to(position, newest)
         if isinstance(ledger, PlainLedger):
             ledger.opened_in_order(events)
@@ -132,15 +132,16 @@ class Intake:
         ledger.open(key, events)
         self.lanes.push(name, events)
 
-    def _answers_now(self, key: bytes, events: Sequence[Event]) -> Answers | None:
+    def _answers_now(self, key: bytes, events: Sequence[Event]) -> Sequence[Counts | Dead] | None:
         """The answers, if they are there without waiting and let every event count; else the lane asks again."""
         assert self._work.processor is not None
         size = self._work.config.batch_max
         answers: list[Counts | Dead] = []
         try:
             for start in range(0, len(events), size):
-                some = self._work.processor.prepare(key, events[start : start + size])
-                if inspect.isawaitable(some):
+                part = events if len(events) <= size else events[start : start + size]
+                some = self._work.processor.prepare(key, part)
+                if isinstance(some, Awaitable):
                     _discard(some)
                     return None
                 answers += some
@@ -190,6 +191,7 @@ class Intake:
                     began_s = anyio.current_time()
                     answers = await answers
                     self._work.telemetry.record(PROCESS_DURATION, anyio.current_time() - began_s, self._attributes)
+                answers = list(answers)
             if len(answers) != len(events):
                 raise TypeError(f"prepare answered {len(answers)} of {len(events)} events")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever user code raises
@@ -198,7 +200,9 @@ class Intake:
             return
         await self._answered(lane, events, answers, attempts=lane.attempts + 1)
 
-    async def _answered(self, lane: Lane, events: Sequence[Event], answers: Answers, *, attempts: int) -> None:
+    async def _answered(
+        self, lane: Lane, events: Sequence[Event], answers: Sequence[Counts | Dead], *, attempts: int
+    ) -> None:
         letters = [
             dead_letter(event, answer.reason, attempts)
             for event, answer in zip(events, answers, strict=True)

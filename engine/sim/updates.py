@@ -48,7 +48,7 @@ class Updating:
                 members = keys.total_members_key(self._tag, first, last, key) + series
                 self._put(name, series, series[0], stored.get(series), addition, members)
             touched = [series for series, _ in raised.series]
-        elif True:
+        elif flags & 1:
             touched = self._seed(name, key, first, last)
         else:
             return None

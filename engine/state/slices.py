@@ -149,7 +149,7 @@ class Slice:
             if isinstance(answer, Dead):
                 dead += 1
                 continue
-            identity = answer.identity
+            identity, adds, _ = answer
             day = arrival_day(event.timestamp)
             if verdicts is not None:
                 duplicate = next(verdicts)
@@ -160,7 +160,7 @@ class Slice:
             if not duplicate:
                 recent[identity] = day
                 counting.append((event, answer))
-                if not answer.adds:
+                if not adds:
                     unmetered += 1
         return judged, counting, unmetered, dead
 

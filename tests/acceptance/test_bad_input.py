@@ -14,6 +14,7 @@ import aiokafka
 import httpx
 import pytest
 
+from engine import Event
 from engine.adapters.kafka import LogReader
 from engine.embedded.redis import EmbeddedRedis
 from tests.acceptance.harness import BATCH, System
@@ -41,7 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 def event(id_: str, quantity: str = "1", **members: object) -> bytes:
     """A good one; `quantity` is JSON text, further members are added or replace others."""
-    whole: Mapping[str, Any] = {
+    whole: dict[str, Any] = {
         "specversion": "1.0",
         "id": id_,
         "source": "s",
@@ -133,8 +134,8 @@ async def refused_at_the_door(system: System) -> None:
             assert response.status_code in {413, 422}, (what, response.status_code, response.text[:500])
             assert response.headers["content-type"] == "application/problem+json"
     for size in (MB + 1, 50 * MB):
-        response = await post_large(system.client, b"[" + b" " * size + b"]")
-        assert response is None or response.status_code == 413
+        answered = await post_large(system.client, b"[" + b" " * size + b"]")
+        assert answered is None or answered.status_code == 413
     packed = BATCH | {"content-encoding": "gzip"}
     response = await system.client.post("/v1/events", content=b"\x1f\x8b" + b"\0" * 100, headers=packed)
     assert response.status_code == 415
@@ -192,14 +193,14 @@ async def check_letters(kafka: str, topic: str, dead: int) -> None:
     """Each has its reason, its source and the bytes as they came, or what fits of them."""
     reader = LogReader(kafka, topic=f"{topic}.dead")
     await reader.start()
-    letters = []
+    letters: list[Event] = []
     try:
         for partition in reader.partitions:
             async for batch in reader.read(partition, 0, await reader.end(partition)):
                 letters += batch
     finally:
         await reader.stop()
-    sources = Counter()
+    sources: Counter[tuple[bytes, bytes]] = Counter()
     for letter in letters:
         headers = dict(letter.headers)
         assert headers.keys() >= {"error", "attempts", "source-topic", "source-partition", "source-offset"}

@@ -141,7 +141,7 @@ class Caller:
         batch, judged = [], []
         guess = self.duplicates.pop(place, None)
         for index in range(self.random.randrange(9)):
-            identity, day = self.identity(), self.day - self.random.choice((0, 0, 0, 1, 4))
+            identity, day = self.identity(), self.day - self.random.choice((0, 0, 0, 1, 4, 9))
             event = FakeEvent(
                 self.random.choice(KEYS), day * 86_400_000 + self.random.randrange(9), place[1], self.serial + index
             )

@@ -13,8 +13,7 @@ export const alertsPath = (query) => {
 
 /** Reached its limit, or a threshold below it. */
 export function toneOfAlert(alert) {
-  const percent = /^(\d+)/.exec(alert.rule ?? "")?.[1];
-  const share = alert.limit != null ? percentOfLimit(alert.threshold, alert.limit) : alert.rule?.endsWith("%") ? Number(percent) : 0;
+  const share = alert.limit != null ? percentOfLimit(alert.threshold, alert.limit) : alert.rule?.endsWith("%") ? parseFloat(alert.rule) : 0;
   return share >= 100 ? "bad" : share >= 80 ? "warning" : "info";
 }
 

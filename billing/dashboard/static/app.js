@@ -23,7 +23,7 @@ let rows = ROWS;
 let chosen = localStorage.getItem("theme") ?? "system";
 let lastCustomer = sessionStorage.getItem("customer");
 let nextFrame = null;
-const asked = new Map();
+const asked = new Set();
 
 // ── Address ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,12 +79,12 @@ function focusHeading() {
 
 async function load(path) {
   if (asked.has(path)) return;
-  asked.set(path, Date.now());
   const sent = Date.now();
+  asked.add(path);
   const answer = await ask(path);
   asked.delete(path);
   set((now) => answered(now, path, answer, sent));
-  if (needs().some((needed) => !(needed in state.answers))) loadMissing();
+  loadMissing();
 }
 
 const loadAll = () => [READY, ...needs()].forEach(load);
@@ -98,12 +98,10 @@ function refresh_s(path, entry) {
   if (path === OVERVIEW) return 5;
   if (path === HISTORY) return null;
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
-  if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) || quiet(entry) ? 2 : 10;
+  if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
   if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return state.rows[route.id]?.at > entry.at ? 1 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
 }
-
-const quiet = (entry) => entry.value.data.every((row) => row.last_event == null);
 
 function refresh(now) {
   if (state.paused || document.hidden || state.connection.kind === "cut") return;
@@ -130,8 +128,8 @@ const stream = new Stream({
     const known = state.alerts.length;
     set((now) => folded(now, name, data, Date.now()));
     if (name === "alert" && state.alerts.length > known) say(`${data.customer}: ${thresholdText(data)}.`);
-    if (state.stale.all) {
-      state = { ...state, stale: {} };
+    if (state.stale) {
+      state = { ...state, stale: false };
       loadAll();
     }
   },
@@ -235,8 +233,11 @@ function draw() {
   });
 }
 
-const TITLES = { spend: "Spend", alerts: "Alerts", pipeline: "Pipeline", lost: "Not found" };
-const VIEWS = { spend: Spend, customer: Customer, alerts: Alerts, pipeline: Pipeline };
+const VIEWS = { spend: [Spend, "Spend"], customer: [Customer], alerts: [Alerts, "Alerts"], pipeline: [Pipeline, "Pipeline"], lost: [Lost, "Not found"] };
+
+function Lost() {
+  return html`<h1>Not found</h1><p><a href="/">To the start</a></p>`;
+}
 
 function nearest() {
   for (const [path, entry] of Object.entries(state.answers)) {
@@ -247,13 +248,13 @@ function nearest() {
 
 function Page() {
   const now = Date.now();
-  document.title = `${TITLES[route.view] ?? route.id} · keylane`;
+  const [View, title = route.id] = VIEWS[route.view];
+  document.title = `${title} · keylane`;
   const id = lastCustomer ?? nearest();
-  const View = VIEWS[route.view];
   return html`<${TopBar} route=${route} state=${state} now=${now} actions=${actions} theme=${chosen} customer=${id && `/customers/${encodeURIComponent(id)}`} />
     <${Strips} state=${state} now=${now} actions=${actions} />
     <main id="content" class="wide ${isStale(state, now) ? "stale" : ""}" tabindex="-1">
-      ${View ? html`<${View} key=${route.view + (route.id ?? "")} state=${state} query=${route.query} id=${route.id} rows=${rows} now=${now} actions=${actions} />` : html`<h1>Not found</h1><p><a href="/">To the start</a></p>`}
+      <${View} key=${title} state=${state} query=${route.query} id=${route.id} rows=${rows} now=${now} actions=${actions} />
     </main>`;
 }
 

@@ -162,7 +162,7 @@ class SpendChart extends Component {
         ${!spendMissing && html`<option value="">Spend</option>`}${meters.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select>
       <${Choice} label="Window" value=${show} options=${[["day", "Day"], ["hour", "Hour"], ["total", "Cumulative"]]} onChange=${(name) => go({ show: name === "day" ? null : name })} /></span>`;
     const drawn = entry?.value ? shape(entry.value, { usage, show, zone, spend, meter, currency: spend?.currency ?? entry.value.currency }) : null;
-    return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${5} retry=${() => actions.load(path)} side=${side} className="chart-panel">
+    return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${5} retry=${() => actions.load(path)} side=${side}>
       ${drawn && html`<${Chart} ...${drawn} zone=${zone} />`}
     <//>`;
   }

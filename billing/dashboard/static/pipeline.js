@@ -27,22 +27,21 @@ export function Pipeline({ state, now, actions }) {
 }
 
 function PipelineTiles({ value, state, now }) {
-  const show = (known) => (known === undefined || known === null ? (value ? UNKNOWN : html`<${GhostValue} />`) : known);
+  const show = (known, shown = count) => (known != null ? shown(known) : value ? UNKNOWN : html`<${GhostValue} />`);
   const lag = totalLag(value);
   const seconds = worst(value?.partitions, "lag_s");
   const latency = value?.latency_s;
   const lanes = value?.lanes;
   return html`<dl class="tiles pipeline-tiles" aria-label="Now">
-    <${Tile} lead label="Behind by" tone=${seconds > 10 ? "warning" : ""} note=${lag === null ? "events behind unknown" : `${count(lag)} events behind`}>${seconds != null ? age(Number(seconds)) : show(lag === null ? null : `${count(lag)} events`)}<//>
-    <${Tile} label="Events" note="counted per second">${show(value && rate(value.events_per_s))}<//>
-    <${Tile} label="Freshness" note="age of the data">${show(value && age(state.pipeline ? health(state, now).age_s ?? value.freshness_s : value.freshness_s))}<//>
-    ${(latency || !value) && html`<${Tile} label="Event to total" note=${latency ? `p99 ${duration(latency.p99)}` : "p50"}>${show(latency && duration(latency.p50))}<//>`}
-    ${(lanes || !value) && html`<${Tile} label="Lanes running" note=${lanes ? `of ${count(lanes.limit)} · ${count(lanes.ready)} ready` : "of allowed"}>${show(lanes && count(lanes.running))}<//>`}
-    <${Tile} label="Workers" note=${value?.durability ? `durability: ${value.durability}` : ""} tone=${value && workersOf(value) === 0 ? "bad" : ""}>${show(value && count(workersOf(value)))}<//>
+    <${Tile} lead label="Behind by" tone=${seconds > 10 ? "warning" : ""} note=${lag === null ? "events behind unknown" : `${count(lag)} events behind`}>${seconds === null ? show(lag, (events) => `${count(events)} events`) : age(seconds)}<//>
+    <${Tile} label="Events" note="counted per second">${show(value?.events_per_s, rate)}<//>
+    <${Tile} label="Freshness" note="age of the data">${show(health(state, now).age_s ?? value?.freshness_s, age)}<//>
+    ${(latency || !value) && html`<${Tile} label="Event to total" note=${latency ? `p99 ${duration(latency.p99)}` : "p50"}>${show(latency?.p50, duration)}<//>`}
+    ${(lanes || !value) && html`<${Tile} label="Lanes running" note=${lanes ? `of ${count(lanes.limit)} · ${count(lanes.ready)} ready` : "of allowed"}>${show(lanes?.running)}<//>`}
+    <${Tile} label="Workers" note=${value?.durability ? `durability: ${value.durability}` : ""} tone=${value?.workers === 0 ? "bad" : ""}>${show(value?.workers)}<//>
   </dl>`;
 }
 
-const workersOf = (value) => (Array.isArray(value.workers) ? value.workers.length : value.workers);
 const worst = (partitions, name) => (partitions ?? []).reduce((most, p) => (p[name] != null && (most === null || Number(p[name]) > most) ? Number(p[name]) : most), null);
 
 /** The last five minutes: from the server where it keeps them, and from what the stream said since. */
@@ -54,17 +53,14 @@ class Charts extends Component {
     const known = (history?.value?.data ?? []).map((row) => ({ at: row.time_ms ?? Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
     const start = samples[0]?.at ?? Infinity;
     const all = [...known.filter((row) => row.at < start), ...samples].filter((row) => row.at > (samples.at(-1)?.at ?? Date.now()) - 300_000);
-    const label = (point) => clock(point.at);
-    const incoming = all.some((row) => row.in_per_s != null);
-    const series = incoming ? [{ name: "counted" }, { name: "in" }] : [{ name: "counted" }];
-    const flow = all.map((row) => ({ at: row.at, values: incoming ? [row.per_s ?? null, row.in_per_s ?? null] : [row.per_s ?? null] }));
-    const lag = all.map((row) => ({ at: row.at, values: [row.lag ?? null] }));
     const last = all.at(-1);
+    const chart = (id, title, format, fields, now) => html`<${Panel} id=${id} title=${title} entry=${{ value: all }}>
+      <${Chart} points=${all.map((row) => ({ at: row.at, values: fields.map(([field]) => row[field] ?? null) }))} series=${fields.map(([, name]) => ({ name }))} kind="lines" format=${format}
+        label=${(point) => clock(point.at)} span_s=${300} height=${180} sentence=${last ? `Last 5 minutes, now ${now == null ? "unknown" : format(now)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>`;
+    const incoming = all.some((row) => row.in_per_s != null);
     return html`<div class="pair">
-      <${Panel} id="flow" title="Events per second" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${flow} series=${series} kind="lines" format=${rate} label=${label} span_s=${300} height=${180}
-        sentence=${last ? `Last 5 minutes, now ${rate(last.per_s)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
-      <${Panel} id="lag" title="Events behind" entry=${{ status: "ready", value: all }} className="chart-panel"><${Chart} points=${lag} series=${[{ name: "behind" }]} kind="lines" format=${count} label=${label} span_s=${300} height=${180}
-        sentence=${last ? `Last 5 minutes, now ${last.lag == null ? "unknown" : count(last.lag)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>
+      ${chart("flow", "Events per second", rate, [["per_s", "counted"], ...(incoming ? [["in_per_s", "in"]] : [])], last?.per_s)}
+      ${chart("lag", "Events behind", count, [["lag", "behind"]], last?.lag)}
     </div>`;
   }
 }

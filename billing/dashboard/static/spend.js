@@ -7,13 +7,14 @@ import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Ordered, Pan
 
 const FILTERS = [["all", "All"], ["near", "80 % or more"], ["at", "At limit"], ["none", "No limit"], ["unpriced", "Not priced"]];
 const ORDERS = ["-limit_share", "-spend"];
+const AUDITS = { equal: "good", different: "bad", unknown: "warning" };
 export const OVERVIEW = "/v1/overview";
 export const NEWEST_ALERTS = "/v1/alerts?order=-time";
 
 export function spendPath(query, rows = 50) {
   const order = ORDERS.includes(query.get("order")) ? query.get("order") : "-limit_share";
   const path = new URLSearchParams({ order, limit: rows });
-  for (const name of ["state", "q", "currency"]) if (query.get(name)) path.set(name, query.get(name));
+  for (const name of ["state", "q"]) if (query.get(name)) path.set(name, query.get(name));
   return `/v1/customers?${path}`;
 }
 
@@ -40,7 +41,7 @@ function nothingYet(overview, list, query, state) {
   const known = overview?.value;
   const refused = [overview, list].some((entry) => entry?.status === "failed" && /no catalog/i.test(entry.error));
   if (refused || (known?.catalog && !known.catalog.version)) return html`<${NoCatalog} />`;
-  const unfiltered = !query.get("state") && !query.get("q") && !query.get("currency");
+  const unfiltered = !query.get("state") && !query.get("q");
   const none = list?.value && unfiltered && list.value.data.every((row) => row.last_event == null);
   const accepted = known?.events ? known.events.accepted > 0 : false;
   return none && !accepted && Object.keys(state.rows).length === 0 ? html`<${NoEvents} row=${list.value.data[0]} />` : null;
@@ -60,9 +61,8 @@ function NoEvents({ row }) {
 function SpendTiles({ state, overview, now }) {
   const value = overview?.value;
   const currencies = state.currencies ?? value?.currencies;
-  const waiting = overview === undefined;
   const total = (name) => currencies?.every((c) => c[name] != null) ? currencies.reduce((sum, c) => sum + c[name], 0) : null;
-  const show = (known) => (waiting && known == null ? html`<${GhostValue} />` : known ?? UNKNOWN);
+  const show = (known, shown = count) => (known != null ? shown(known) : overview ? UNKNOWN : html`<${GhostValue} />`);
   const perSecond = state.pipeline?.events_per_s ?? value?.events?.per_s;
   const audit = value?.audit;
   const several = (currencies?.length ?? 0) > 1;
@@ -71,12 +71,12 @@ function SpendTiles({ state, overview, now }) {
   return html`<dl class="tiles" aria-label="Now">
     <${Tile} lead label="Spend this period" note="Calendar months in each customer's zone">
       ${currencies?.length ? [...currencies].sort((a, b) => b.customers - a.customers).map((c) => html`<span class="amount" key=${c.currency}>${money(c.spend, c.currency, { code: several })}</span>`) : show(null)}<//>
-    <${Tile} label="At limit" tone=${at ? "bad" : ""} note=${at ? html`<a href="/?state=at">Show them</a>` : "customers"}>${show(at === null ? null : count(at))}<//>
-    <${Tile} label="80 % or more" tone=${near ? "warning" : ""} note=${near ? html`<a href="/?state=near">Show them</a>` : "customers"}>${show(near === null ? null : count(near))}<//>
-    <${Tile} label="Events" note="counted per second">${show(perSecond == null ? null : rate(perSecond))}<//>
-    <${Tile} label="Freshness" note="age of the data">${show(state.freshness_s ?? value?.freshness_s) === UNKNOWN ? UNKNOWN : age(state.freshness_s === null ? value?.freshness_s : health(state, now).age_s)}<//>
-    <${Tile} label="Last audit" note=${audit ? `${ago(audit.time, now)} · ${count(audit.events)} events` : html`Run <code>billing audit</code>`} tone=${audit?.audit === "different" ? "bad" : ""}>
-      ${audit ? html`<span class="audit"><${Icon} name=${audit.audit === "equal" ? "good" : audit.audit === "different" ? "bad" : "warning"} />${audit.audit}</span>` : show(value ? "none yet" : null)}<//>
+    <${Tile} label="At limit" tone=${at ? "bad" : ""} note=${at ? html`<a href="/?state=at">Show them</a>` : "customers"}>${show(at)}<//>
+    <${Tile} label="80 % or more" tone=${near ? "warning" : ""} note=${near ? html`<a href="/?state=near">Show them</a>` : "customers"}>${show(near)}<//>
+    <${Tile} label="Events" note="counted per second">${show(perSecond, rate)}<//>
+    <${Tile} label="Freshness" note="age of the data">${show(health(state, now).age_s ?? value?.freshness_s, age)}<//>
+    <${Tile} label="Last audit" note=${audit ? `${ago(audit.time, now)} · ${count(audit.events)} events` : html`Run <code>billing audit</code>`} tone=${audit && AUDITS[audit.audit]}>
+      ${audit ? html`<span class="audit"><${Icon} name=${AUDITS[audit.audit]} />${audit.audit}</span>` : value ? "none yet" : show(null)}<//>
   </dl>`;
 }
 

@@ -26,7 +26,7 @@ export function initial(now) {
     pipeline: null,
     samples: [],
     paused: null,
-    stale: {},
+    stale: false,
   };
 }
 
@@ -50,7 +50,7 @@ export function keepAnswers(state, paths) {
 const FOLDS = {
   hello: (state) => state,
   ping: (state) => state,
-  reload: (state) => ({ ...state, stale: { ...state.stale, all: true } }),
+  reload: (state) => ({ ...state, stale: true }),
   totals: foldTotals,
   alert: foldAlert,
   pipeline: foldPipeline,

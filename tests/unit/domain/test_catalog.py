@@ -73,7 +73,7 @@ def test_the_contracts_example_is_read() -> None:
     )
     acme = catalog.customer("acme")
     assert acme.plan is catalog.plans["pay-as-you-go"]
-    assert (acme.currency, acme.time_zone.name, acme.limit) == ("USD", "Europe/Berlin", 500)
+    assert (acme.currency, acme.time_zone.name, acme.limit) == ("USD", "Europe/Berlin", Fraction(500))
     assert [(item.rule, item.amount) for item in acme.thresholds][1] == ("80%", Fraction(400))
     assert (acme.named, acme.priced, acme.watched) == (True, True, True)
 
@@ -90,7 +90,7 @@ def test_an_entry_takes_from_the_defaults_what_it_does_not_name() -> None:
     catalog = parse_catalog((GOOD + '[[customers]]\nid = "b"\nlimit = "5"\n').encode(), json=False)
     found = catalog.customer("b")
     assert found.plan is not None
-    assert (found.currency, found.time_zone.name, found.limit) == ("USD", "UTC", 5)
+    assert (found.currency, found.time_zone.name, found.limit) == ("USD", "UTC", Fraction(5))
 
 
 def test_json_of_the_same_shape_means_the_same() -> None:
@@ -266,7 +266,8 @@ def test_values_of_every_wrong_type_are_problems_and_never_a_crash() -> None:
         return spoiled
 
     checked = 0
-    for wrong in (5, -1, True, "", "\x00", [], {}, [[]], {"": {}}, [{"a": 1}], 10**30):
+    mistakes: tuple[object, ...] = (5, -1, True, "", "\x00", [], {}, [[]], {"": {}}, [{"a": 1}], 10**30)
+    for wrong in mistakes:
         for variant in spoil(document, wrong):
             checked += 1
             with suppress(InvalidCatalog):

@@ -53,7 +53,7 @@ def test_access_ends_where_the_limit_is_reached(
 def test_due_alerts_name_everything_about_them() -> None:
     thresholds = [parse_threshold(rule, Fraction(500)) for rule in ("100%", "50%", "250.00")]
     due = due_alerts("acme", thresholds, Decimal("250.00"), "USD", NOVEMBER)
-    assert [(alert.rule, alert.threshold) for alert in due] == [("50%", 250), ("250.00", 250)]
+    assert [(alert.rule, alert.threshold) for alert in due] == [("50%", Fraction(250)), ("250.00", Fraction(250))]
     assert {(alert.type, alert.customer, alert.currency, alert.period) for alert in due} == {
         (SPEND_THRESHOLD, "acme", "USD", NOVEMBER)
     }

@@ -30,12 +30,12 @@ def users(model: str, *names: str) -> Usage:
     return Usage(USERS, (model,), Reading(len(members), members=members))
 
 
-def lines_of(plan: Plan, *usage: Usage, currency: str = "USD") -> list[tuple[str, Fraction, str]]:
+def lines_of(plan: Plan, *usage: Usage, currency: str = "USD") -> list[tuple[str, object, str]]:
     return [(line.rate, line.quantity, str(line.amount)) for line in spend_of(plan, currency, usage).lines]
 
 
 def test_a_rate_prices_all_the_groups_it_matches_as_one_line() -> None:
-    tiered = {"model": "graduated", "tiers": [{"up_to": "10", "unit": "2"}, {"unit": "1"}]}
+    tiered: dict[str, Any] = {"model": "graduated", "tiers": [{"up_to": "10", "unit": "2"}, {"unit": "1"}]}
     plan = Plan("p", (rate("large", match={"model": "l"}, **tiered),))
     found = spend_of(plan, "USD", [tokens("l", "eu", 6), tokens("l", "us", 6), tokens("s", "eu", 5)])
     assert found.lines == (Line("large", "tokens", {"model": "l"}, Fraction(12), Decimal("22.00")),)
@@ -71,7 +71,7 @@ def test_a_matrix_prices_each_of_its_groups_and_leaves_those_without_a_price() -
     cells = [{"match": {"region": "eu"}, "unit": "2"}, {"match": {"region": "us"}, "unit": "1"}]
     matrix = rate("all", match={"model": "l"}, model="matrix", dimensions=["region"], cells=cells, maximum="30")
     found = spend_of(Plan("p", (matrix,)), "USD", [tokens("l", "eu", 5), tokens("l", "us", 7), tokens("l", "ap", 1)])
-    assert [(line.quantity, line.amount) for line in found.lines] == [(12, Decimal("17.00"))]
+    assert [(line.quantity, line.amount) for line in found.lines] == [(Fraction(12), Decimal("17.00"))]
     assert [item.group["region"] for item in found.unpriced] == ["ap"]
     more = spend_of(Plan("p", (matrix,)), "USD", [tokens("l", "eu", 50), tokens("l", "us", -7)])
     assert more.total == Decimal("30.00")
@@ -111,7 +111,10 @@ def test_versions_of_a_meter_are_one_meter() -> None:
     ]
     found = spend_of(plan, "USD", usage)
     assert found.lines[0].quantity == 8
-    assert [(dict(item.group), item.quantity) for item in found.unpriced] == [({"model": "s"}, 9), ({}, 4)]
+    assert [(dict(item.group), item.quantity) for item in found.unpriced] == [
+        ({"model": "s"}, Fraction(9)),
+        ({}, Fraction(4)),
+    ]
     everything = Plan("p", (rate("all", model="per_unit", unit="1"),))
     assert spend_of(everything, "USD", usage).lines[0].quantity == 21, "a changed aggregation adds up"
 

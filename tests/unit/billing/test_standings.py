@@ -1,0 +1,102 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from billing.api.services import Waiting
+from billing.facts import Facts, encode_catalog
+from billing.standings import Standings, by_spend, matches
+from billing.store import Store
+from engine import Reading
+from tests.unit.billing.fakes import CATALOG, HOUR_S, NOON, NOV, FakeClock, FakeState, FakeTopic, Record, catalog, history
+
+DEC = NOV + 30 * 86_400
+JAPAN = 9 * HOUR_S
+
+
+def of(tokens: int) -> Reading:
+    return Reading(1, tokens * 10**12)
+
+
+@pytest.fixture
+def state() -> FakeState:
+    """acme near its limit by a kept total, hanako by a total, rita (whom nobody names) by her cells alone."""
+    found = FakeState()
+    for customer, tokens, kept in (
+        ("acme", 9_000, (NOV, DEC)),
+        ("hanako", 700, (NOV - JAPAN, DEC - JAPAN)),
+        ("rita", 12_345, None),
+    ):
+        found.add(history(), customer, "tokens", ("m-large", "eu"), NOON, of(tokens))
+        if kept:
+            found.keep_total(customer, *kept)
+    return found
+
+
+@pytest.fixture
+def facts() -> Facts:
+    found = Facts(FakeTopic(FakeClock()), FakeClock())
+    found.take(Record(encode_catalog("t", 1, 0, catalog()).value, b"catalog/1"))
+    return found
+
+
+@pytest.fixture
+async def standings(state: FakeState, facts: Facts) -> AsyncIterator[Standings]:
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    task = asyncio.ensure_future(found.run(Waiting().patience("redis")))
+    yield found
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_rows_by_share_of_the_limit_then_by_currency_and_spend(standings: Standings) -> None:
+    snapshot = await standings.fresh()
+    shown = [(row.customer.id, row.as_json()["spend"], row.as_json()["limit_share"], row.state) for row in snapshot.rows]
+    assert shown == [
+        ("acme", "90.00", "0.9", "near"), ("hanako", "7", None, "none"), ("rita", "123.45", None, "none"),
+    ]  # fmt: skip
+
+
+async def test_amounts_are_never_added_up_across_currencies(standings: Standings) -> None:
+    assert (await standings.fresh()).currencies() == [
+        {"currency": "JPY", "spend": "7", "customers": 1, "at_limit": 0, "near_limit": 0},
+        {"currency": "USD", "spend": "213.45", "customers": 2, "at_limit": 0, "near_limit": 1},
+    ]
+
+
+async def test_filters(standings: Standings) -> None:
+    rows = (await standings.fresh()).rows
+    assert [row.customer.id for row in rows if matches(row, state="near", currency=None, search=None)] == ["acme"]
+    assert [row.customer.id for row in rows if matches(row, state=None, currency="JPY", search=None)] == ["hanako"]
+    assert [row.customer.id for row in rows if matches(row, state=None, currency=None, search="IT")] == ["rita"]
+    assert [row.customer.id for row in sorted(rows, key=by_spend)] == ["hanako", "rita", "acme"]
+
+
+async def test_a_total_that_moved_is_seen(standings: Standings, state: FakeState) -> None:
+    before = await standings.fresh()
+    state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(1_000))
+    standings.watch(True)
+    async with asyncio.timeout(5):
+        while standings.snapshot is before:
+            await asyncio.sleep(0.01)
+    (row,) = [row for row in standings.snapshot.rows if row.customer.id == "acme"]
+    assert (row.as_json()["spend"], row.allowed, row.state) == ("100.00", False, "at")
+
+
+async def test_a_price_that_changed_is_seen(standings: Standings, facts: Facts) -> None:
+    before = await standings.fresh()
+    cheaper = catalog(CATALOG.replace(b'unit = "0.01"', b'unit = "0.001"'))
+    facts.take(Record(encode_catalog("t", 2, 0, cheaper).value, b"catalog/2"))
+    standings.watch(True)
+    async with asyncio.timeout(5):
+        while standings.snapshot is before:
+            await asyncio.sleep(0.01)
+    assert [row.as_json()["spend"] for row in standings.snapshot.rows if row.customer.id == "acme"] == ["9.00"]
+
+
+async def test_redis_away_keeps_the_last_rows_with_their_time(standings: Standings, state: FakeState) -> None:
+    before = await standings.fresh()
+    state.away = True
+    standings.watch(True)
+    await asyncio.sleep(0.4)
+    assert await standings.fresh(timeout_s=0.01) is before
