@@ -9,8 +9,9 @@ import anyio
 import orjson
 
 from billing.catalog import load_catalog
+from billing.clock import SystemClock
 from billing.config import BillingConfig
-from billing.connections import Say, SystemClock, make_reader, make_sender, reach_kafka
+from billing.connections import Say, make_reader, make_sender, reach_kafka
 from billing.domain.problems import InvalidCatalog, Problem
 from billing.domain.timestamps import parse_time_us, time_text
 from billing.facts import Facts, OvertakenError, apply_catalog
@@ -35,7 +36,9 @@ def apply_file(config: BillingConfig, path: Path, start: str | None, say: Say) -
             say(f"billing: {error}")
             return 1
         except Unanswered as error:
-            say(f"billing: Kafka has not confirmed it ({error}); see billing catalog show, and apply again if it is not there")
+            say(
+                f"billing: Kafka has not confirmed it ({error}); see billing catalog show, and apply again if it is not there"
+            )
             return 1
         if done is None:
             say(f"version {facts.version} says the same already; nothing was registered")

@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 it did not work out (or differs), 2 the input or the setti
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(answer if isinstance(answer, int) else 0)
 
 
-def _problems(error: Exception) -> Sequence[str] | None:
+def _problems(error: BaseException) -> Sequence[str] | None:
     """What to tell about an error that the user can mend; None if it is a fault of ours."""
     from billing.domain.problems import Invalid
     from engine import ConfigError
@@ -58,7 +58,8 @@ def _problems(error: Exception) -> Sequence[str] | None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _load(config: Path | None, *needs: str, **given: Any) -> "BillingConfig":
@@ -121,9 +122,9 @@ def price(
     """
     from billing.price import price_lines
 
-    named = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in group or ())
+    named = {name: value for name, _, value in (pair.partition("=") for pair in group or ())}
     for line in price_lines(rate, quantity or (), transactions, named or None):
-        print(line)
+        sys.stdout.write(line + "\n")
     return 0
 
 
@@ -134,12 +135,14 @@ def check(catalog: Path, /) -> int:
 
     lines, code = check_catalog(catalog)
     for line in lines:
-        print(line, file=sys.stderr if code else sys.stdout)
+        (sys.stderr if code else sys.stdout).write(line + "\n")
     return code
 
 
 @catalog_app.command
-def apply(catalog: Path, /, *, start: Annotated[str | None, Parameter(name="--from")] = None, config: Config = None) -> int:
+def apply(
+    catalog: Path, /, *, start: Annotated[str | None, Parameter(name="--from")] = None, config: Config = None
+) -> int:
     """Registers a new version of the catalog, live.
 
     Parameters

@@ -66,7 +66,9 @@ class BillingConfig:
         ]
         if not 0 <= self.api_port <= 65_535:
             problems.append(f"BILLING_API_PORT is {self.api_port}: must be from 0 to 65535")
-        if self.redis and not self.redis.startswith(("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")):
+        if self.redis and not self.redis.startswith(
+            ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
+        ):
             problems.append("BILLING_REDIS must be a URL that begins with redis://, rediss:// or redis+cluster://")
         problems += [
             f"BILLING_KAFKA has {server!r}: every server must be host:port"
@@ -99,27 +101,23 @@ def load_config(
     settings = _read_file(file, problems) if file else {}
     settings |= {name: raw for name, raw in environment.items() if name.startswith((PREFIX, ENGINE_PREFIX))}
     settings = _read_secrets(settings, problems)
-    for name in settings.keys() & SHARED.keys():
-        problems.append(f"{name} is not a setting here: set {SHARED[name]}")
+    problems += [f"{name} is not a setting here: set {SHARED[name]}" for name in settings.keys() & SHARED.keys()]
     values = _parse({name: raw for name, raw in settings.items() if name.startswith(PREFIX)}, problems)
     engine_settings = {
         name: raw for name, raw in settings.items() if name.startswith(ENGINE_PREFIX) and name not in SHARED
     }
     values |= given
-    for name in needs:
-        if not values.get(name):
-            problems.append(f"{PREFIX}{name.upper()} is not set: {MEANINGS[name]}")
+    problems += [f"{PREFIX}{name.upper()} is not set: {MEANINGS[name]}" for name in needs if not values.get(name)]
     return _build(values, engine_settings, problems)
 
 
 def _build(values: dict[str, Any], engine_settings: Mapping[str, object], problems: list[str]) -> BillingConfig:
     """Checks both halves, so that the problems of one do not hide those of the other."""
-    config = None
+    shared, engine = BillingConfig(), EngineConfig()
     try:
-        config = BillingConfig(**values)
+        shared = BillingConfig(**values)
     except ConfigError as error:
         problems += error.problems
-    shared = BillingConfig() if config is None else config
     try:
         engine = EngineConfig.from_settings(
             engine_settings, topic=shared.topic, group=shared.group, horizon_d=shared.horizon_d
@@ -147,7 +145,9 @@ def _read_file(file: Path, problems: list[str]) -> dict[str, object]:
             settings |= {f"{name}_{inner}".upper(): raw for inner, raw in value.items()}
         else:
             settings[name] = value
-    problems += [f"{file}: {name} is not a setting" for name in settings if not name.startswith((PREFIX, ENGINE_PREFIX))]
+    problems += [
+        f"{file}: {name} is not a setting" for name in settings if not name.startswith((PREFIX, ENGINE_PREFIX))
+    ]
     return settings
 
 
@@ -179,7 +179,7 @@ def _parse(settings: Mapping[str, object], problems: list[str]) -> dict[str, Any
         kind = kinds[known[name]]
         text = str(raw).strip()
         try:
-            values[known[name]] = kind(text) if kind in (int, float) else Path(text) if kind != str else text
+            values[known[name]] = kind(text) if kind in (int, float) else Path(text) if kind is not str else text
         except ValueError:
             shown = "a whole number" if kind is int else "a number"
             problems.append(f"{name} is {text!r}: must be {shown}")

@@ -1,9 +1,8 @@
-"""What worker, API and commands share of the outside world: clock, names, and servers that may come late."""
+"""What worker, API and commands share of the outside world: names, and servers that may come late."""
 
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 
 from billing.config import BillingConfig
@@ -14,13 +13,6 @@ from engine.adapters.redis import RedisServer
 
 Say = Callable[[str], None]
 AGAIN_S = 0.5
-
-
-class SystemClock:
-    """The machine's wall clock."""
-
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
 
 
 class LateSender:
@@ -94,4 +86,3 @@ def make_sender(config: BillingConfig, capabilities: Capabilities, say: Say) -> 
 def make_reader(config: BillingConfig, topic: str, say: Say) -> LogReader:
     """A reader without a group, not started yet."""
     return LogReader(config.kafka, topic=topic, client_id=process_name(), waiting=waiting_for(f"topic {topic}", say))
-

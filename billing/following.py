@@ -5,8 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from engine import Clock, Event, Unanswered
-from engine.ports import OffsetOutOfRange
+from engine import Clock, Event, OffsetOutOfRange, Unanswered
 
 AGAIN_S = 0.5
 WAIT_S = 1.0
@@ -78,7 +77,8 @@ class Follower:
                 await asyncio.sleep(AGAIN_S)
             except OffsetOutOfRange as error:
                 logger.warning("partition %s was cut at its beginning: going on from there", error.partition)
-                await self._patiently(lambda: self._seek_beginning(error.partition))
+                cut = error.partition
+                await self._patiently(lambda: self._seek_beginning(cut))
 
     async def _seek_beginnings(self) -> None:
         for partition in self._reader.partitions:

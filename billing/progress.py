@@ -162,7 +162,9 @@ class Tracks:
 
     def see_notices(self, notices: Iterable[Notice], now_ms: int) -> None:
         """Replaces all notices; where two workers name a partition, the newer word counts."""
-        self.notices = tuple(sorted((notice for notice in notices if notice.is_live(now_ms)), key=lambda one: one.time_ms))
+        self.notices = tuple(
+            sorted((notice for notice in notices if notice.is_live(now_ms)), key=lambda one: one.time_ms)
+        )
         for track in self.partitions.values():
             track.notice = track.worker = None
         for notice in self.notices:

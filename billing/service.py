@@ -1,4 +1,4 @@
-"""Runs a long-lived process: a fast loop, signals that ask it to stop, a garbage collector that stays out of the way."""
+"""Runs a long-lived process: a fast loop, signals that ask it to stop, a garbage collector out of the way."""
 
 import asyncio
 import gc
@@ -15,7 +15,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def run_service(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Runs `main` until it returns its exit code. The event it gets is set by SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the adapters say it in our words
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_main(main))

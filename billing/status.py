@@ -7,7 +7,7 @@ question is known when it is answered; it gives up after a moment, and then the 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -15,7 +15,6 @@ import orjson
 from billing.progress import Notice, PartitionTrack, Tracks
 from engine import Clock, Unanswered
 
-BOARD = "workers"
 COUNTERS = {"counted": "counted", "unmetered": "unmetered", "duplicate": "duplicates_dropped", "dead": "dead_lettered"}
 """Counters of a slice and the names under which people know them."""
 HISTORY_S = 300
@@ -95,6 +94,7 @@ class PipelineStatus:
         if before_ms - self._records_at_ms >= self._records_interval_ms:
             await self._ask("progress records", self._sample_records())
         await self._ask("the workers' board", self._sample_notices())
+        await self._ask("when the oldest events arrived", self._sample_arrivals())
         self._remember()
 
     async def _ask(self, what: str, question: Awaitable[None]) -> None:
@@ -109,7 +109,9 @@ class PipelineStatus:
 
     async def _sample_ends(self, before_ms: int) -> None:
         self._tracks.see_ends(before_ms, await self._sources.ends())
-        for number, offset in self._tracks.unknown(before_ms):
+
+    async def _sample_arrivals(self) -> None:
+        for number, offset in self._tracks.unknown(self._clock.now_ms()):
             arrival_ms = await self._sources.arrival_ms(number, offset)
             if arrival_ms is not None:
                 self._tracks.partitions[number].beginning_ms = (offset, arrival_ms)
@@ -264,4 +266,3 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
             await event.wait()
     except TimeoutError:
         return
-

@@ -146,7 +146,8 @@ class Store:
 
     async def spend_by_window(self, customer: Customer, period: Window, kind: WindowKind) -> list[tuple[Window, Spend]]:
         """What had been spent by the end of each window that holds usage, oldest first; for priced customers."""
-        assert customer.plan is not None and customer.currency is not None
+        assert customer.plan is not None
+        assert customer.currency is not None
         account = await self._reader.account(customer.id.encode(), *period)
         by_window: dict[Window, list[tuple[Cell, Reading]]] = {}
         for cell, reading in account.cells.items():
@@ -194,7 +195,8 @@ def joins_sets(plan: Plan, usage: Sequence[Usage]) -> bool:
     """Whether one rate would have to join several sets of these."""
     sets = [item for item in usage if item.meter.aggregate is Aggregate.UNIQUE]
     return len(sets) > 1 and any(
-        sum(item.meter.name == entry.meter and entry.prices(group_of(item)) for item in sets) > 1 for entry in plan.rates
+        sum(item.meter.name == entry.meter and entry.prices(group_of(item)) for item in sets) > 1
+        for entry in plan.rates
     )
 
 

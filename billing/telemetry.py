@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.telemetry import Metric
+from engine import Metric
 
 STATUS: Final = "http.response.status_code"
 

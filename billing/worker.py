@@ -1,4 +1,4 @@
-"""`billing worker`: the engine with the billing handler, from Kafka to Redis. The place where its parts are put together."""
+"""`billing worker`: the engine with the billing handler, from Kafka to Redis; here its parts are put together."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from collections.abc import Callable
 import anyio
 
 from billing.catalog import load_catalog
+from billing.clock import SystemClock
 from billing.config import BillingConfig
-from billing.connections import SystemClock, make_reader, make_sender, process_name, reach_kafka, reach_redis, waiting_for
+from billing.connections import make_reader, make_sender, process_name, reach_kafka, reach_redis, waiting_for
 from billing.facts import Facts, register_first
 from billing.handler import BillingHandler
 from billing.service import quieten_collector

@@ -36,7 +36,7 @@ ROOMS = {  # what the rooms of the engine may see of the engine; what stands bel
     },
     "engine.adapters": {
         *{"engine.adapters", "engine.ports", "engine.config", "engine.errors", "engine.event", "engine.telemetry"},
-        *{"engine.aggregate"},
+        *{"engine.aggregate", "engine.state.library"},
     },
     "engine.embedded": {"engine.embedded", "engine.errors"},
 }

@@ -7,8 +7,8 @@ arrived meanwhile in another partition.
 """
 
 import base64
-import bisect
 import binascii
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple

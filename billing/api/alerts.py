@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from billing.api.alert_feed import CursorInvalid, CursorLost
-from billing.api.parameters import read_choice, read_limit
+from billing.api.parameters import OfCustomer, read_choice, read_limit
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 
@@ -18,10 +18,10 @@ def alert_routes(services: Services) -> list[Any]:
 
     @get("/v1/alerts")
     async def alerts(
-        customer: str | None = None,
-        since: Annotated[str | None, Parameter(description="an earlier answer's next; opaque")] = None,
-        order: Annotated[str | None, Parameter(description="time (oldest first, default) or -time")] = None,
-        limit: Annotated[str | None, Parameter(description="at most 100, the default")] = None,
+        customer: OfCustomer = None,
+        since: Annotated[str | None, QueryParameter(description="an earlier answer's next; opaque")] = None,
+        order: Annotated[str | None, QueryParameter(description="time (oldest first, default) or -time")] = None,
+        limit: Annotated[str | None, QueryParameter(description="at most 100, the default")] = None,
     ) -> dict[str, Any]:
         """Alerts that were raised, each once, whatever was replayed."""
         newest_first = read_choice("order", order, frozenset({"time", "-time"})) == "-time"

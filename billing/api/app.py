@@ -48,7 +48,9 @@ def create_app(services: Services, door: Door, page: Page) -> Litestar:
             docs,
         ],
         exception_handlers={Exception: answer_problem},
-        openapi_config=OpenAPIConfig(title="keylane billing", version="0.1.0", description=ABOUT, path="/openapi", render_plugins=[]),
+        openapi_config=OpenAPIConfig(
+            title="keylane billing", version="0.1.0", description=ABOUT, path="/openapi", render_plugins=[]
+        ),
         logging_config=None,
         response_headers={},
         request_max_body_size=services.config.request_bytes_max,

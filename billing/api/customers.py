@@ -9,9 +9,19 @@ from typing import Annotated, Any, cast
 
 import orjson
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
-from billing.api.parameters import read_choice, read_instant_s, read_limit
+from billing.api.parameters import (
+    CustomerId,
+    From,
+    Limit,
+    Period,
+    State,
+    To,
+    read_choice,
+    read_instant_s,
+    read_limit,
+)  # fmt: skip
 from billing.api.problems import Problem, invalid
 from billing.api.recent import OUTCOMES
 from billing.api.services import Mark, Services
@@ -31,11 +41,9 @@ ORDERS = frozenset({"-spend", "-limit_share"})
 DAY_S = 86_400
 
 Text = str | None
-From = Annotated[str | None, Parameter(query="from", description="RFC 3339; the start of the current month if absent")]
-To = Annotated[str | None, Parameter(query="to", description="RFC 3339; the end of the current month if absent")]
 
 
-async def find_customer(services: Services, customer_id: str) -> Customer:
+async def find_customer(services: Services, customer_id: CustomerId) -> Customer:
     """Raises Problem 404."""
     require_facts(services)
     customer = await services.store.find_customer(customer_id)
@@ -55,12 +63,12 @@ def customer_routes(services: Services) -> list[Any]:
 
     @get("/v1/customers/{customer_id:str}/usage")
     async def usage(
-        customer_id: str,
-        meter: Annotated[Text, Parameter(description="the meter's name; required")] = None,
+        customer_id: CustomerId,
+        meter: Annotated[Text, QueryParameter(description="the meter's name; required")] = None,
         start: From = None,
         end: To = None,
-        window: Annotated[Text, Parameter(description="hour, day, month or total")] = None,
-        group_by: Annotated[Text, Parameter(description="names of groups, separated by commas")] = None,
+        window: Annotated[Text, QueryParameter(description="hour, day, month or total")] = None,
+        group_by: Annotated[Text, QueryParameter(description="names of groups, separated by commas")] = None,
     ) -> dict[str, Any]:
         """What a customer used: one row a window and group; empty windows are left out."""
         customer = await find_customer(services, customer_id)
@@ -84,9 +92,7 @@ def customer_routes(services: Services) -> list[Any]:
         return {"customer": customer.id, "meter": meter, "window": kind, "data": data} | _closing(customer, mark)
 
     @get("/v1/customers/{customer_id:str}/spend")
-    async def spend(
-        customer_id: str, period: Annotated[Text, Parameter(description="YYYY-MM; the current month if absent")] = None
-    ) -> dict[str, Any]:
+    async def spend(customer_id: CustomerId, period: Period = None) -> dict[str, Any]:
         """What a customer spent in a month, line by line, as of one moment."""
         customer = await find_customer(services, customer_id)
         mark = await services.mark(customer)
@@ -94,7 +100,11 @@ def customer_routes(services: Services) -> list[Any]:
         return describe_spend(statement, mark.made_s) | _closing(customer, mark)
 
     @get("/v1/customers/{customer_id:str}/spend/series")
-    async def series(customer_id: str, period: Text = None, window: Text = None) -> dict[str, Any]:
+    async def series(
+        customer_id: CustomerId,
+        period: Period = None,
+        window: Annotated[Text, QueryParameter(description="day (default) or hour")] = None,
+    ) -> dict[str, Any]:
         """Spend by day or hour: the rounded line at a window's end less that at its start, so rows add up to the total."""
         customer = await find_customer(services, customer_id)
         kind = cast("WindowKind", read_choice("window", window, SERIES_WINDOWS) or "day")
@@ -110,7 +120,7 @@ def customer_routes(services: Services) -> list[Any]:
         )
 
     @get("/v1/customers/{customer_id:str}/access")
-    async def access(customer_id: str) -> dict[str, Any]:
+    async def access(customer_id: CustomerId) -> dict[str, Any]:
         """May this customer go on, at this moment? Computed when asked."""
         customer = await find_customer(services, customer_id)
         mark = await services.mark(customer)
@@ -129,7 +139,11 @@ def customer_routes(services: Services) -> list[Any]:
         } | _closing(customer, mark)
 
     @get("/v1/customers/{customer_id:str}/events")
-    async def events(customer_id: str, limit: Text = None, outcome: Text = None) -> dict[str, Any]:
+    async def events(
+        customer_id: CustomerId,
+        limit: Limit = None,
+        outcome: Annotated[Text, QueryParameter(description="only such")] = None,
+    ) -> dict[str, Any]:
         """The newest events of a customer and what became of them, as far as the end of the log shows."""
         customer = await find_customer(services, customer_id)
         chosen = read_choice("outcome", outcome, OUTCOMES)
@@ -146,12 +160,12 @@ def list_route(services: Services) -> Any:
 
     @get("/v1/customers")
     async def customers(
-        order: Annotated[Text, Parameter(description="-spend (default) or -limit_share")] = None,
-        limit: Text = None,
-        after: Annotated[Text, Parameter(description="an earlier answer's next")] = None,
-        currency: Text = None,
-        standing: Annotated[Text, Parameter(query="state", description="near, at, none (no limit) or unpriced")] = None,
-        q: Annotated[Text, Parameter(description="a part of the name")] = None,
+        order: Annotated[Text, QueryParameter(description="-spend (default) or -limit_share")] = None,
+        limit: Limit = None,
+        after: Annotated[Text, QueryParameter(description="an earlier answer's next")] = None,
+        currency: Annotated[Text, QueryParameter(description="only of this currency")] = None,
+        standing: State = None,
+        q: Annotated[Text, QueryParameter(description="a part of the name")] = None,
     ) -> dict[str, Any]:
         """All customers in their current period. Amounts of different currencies are never compared."""
         require_facts(services)
@@ -251,9 +265,7 @@ def describe_spend(statement: Statement, now_s: int) -> dict[str, Any]:
         "total": _amount(None if spend is None else spend.total, customer),
         "credits_applied": _amount(Decimal(0), customer),
         "limit": _amount(customer.limit, customer),
-        "thresholds": [
-            {"rule": item.rule, "amount": _amount(item.amount, customer)} for item in customer.thresholds
-        ],
+        "thresholds": [{"rule": item.rule, "amount": _amount(item.amount, customer)} for item in customer.thresholds],
         "projected": None if spend is None else _projected(spend, statement.period, now_s),
         "resets_at": instant_text(statement.period.end_s),
     }

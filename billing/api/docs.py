@@ -16,7 +16,9 @@ th{font-weight:550}a{color:#0b5cad}p{white-space:pre-line}
 a,.verb{color:#6cb0ff}}
 """
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 VERBS = ("get", "post", "put", "patch", "delete")
 
 

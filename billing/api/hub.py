@@ -25,10 +25,10 @@ class Window(NamedTuple):
     top: int = 50
 
 
-def encode_frame(event: str, content: Mapping[str, Any] | bytes, *, id: str | None = None) -> bytes:
-    """One server-sent event; `content` as a dict or as JSON already."""
+def encode_frame(event: str, content: Mapping[str, Any] | bytes, *, number: str | None = None) -> bytes:
+    """One server-sent event; `content` as a dict or as JSON already; `number` is its id."""
     data = content if isinstance(content, bytes) else orjson.dumps(content)
-    head = f"id: {id}\n" if id is not None else ""
+    head = f"id: {number}\n" if number is not None else ""
     return f"{head}event: {event}\n".encode() + b"data: " + data.replace(b"\n", b" ") + b"\n\n"
 
 
@@ -122,6 +122,10 @@ class Hub:
             if "alerts" in viewer.topics and viewer.window.customer in (None, customer):
                 viewer.tell(frame)
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """Ends every stream; the API is about to stop."""
         self._closed = True
@@ -130,14 +134,14 @@ class Hub:
 
     async def frames(self, viewer: Viewer, ping: Callable[[], bytes]) -> AsyncIterator[bytes]:
         """What goes out to `viewer`, until the hub closes; a ping where nothing came for a while."""
-        while not self._closed:
+        while not self.closed:
             try:
                 async with asyncio.timeout(PING_INTERVAL_S):
                     await viewer.wake.wait()
             except TimeoutError:
                 yield ping()
                 continue
-            if self._closed:
+            if self.closed:
                 return
             frames = viewer.take()
             if viewer.lost:

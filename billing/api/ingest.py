@@ -15,11 +15,10 @@ from litestar import Request, Response, post
 from billing.api.problems import Problem
 from billing.domain.json_text import JsonProblem, check_depth
 from billing.domain.problems import InvalidEvent
+from billing.domain.problems import Problem as FieldProblem
 from billing.domain.timestamps import time_text
 from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, decode, moment_us
-from engine.errors import Unanswered
-from engine.event import Message
-from engine.ports import Clock, Sender
+from engine import Clock, Message, Sender, Unanswered
 
 CONTENT_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
 RETRY_AFTER_S = 1
@@ -104,7 +103,7 @@ class Door:
 
     def _admit(self, raw: bytes, arrival_ms: int) -> Message:
         event = decode(raw)
-        problems = []
+        problems: list[FieldProblem] = []
         for check in (
             lambda: moment_us(event, arrival_ms, horizon_d=self._limits.horizon_d, grace_s=DOOR_GRACE_S),
             lambda: self._check_meters(event, arrival_ms),
@@ -152,7 +151,9 @@ def ingest_route(door: Door, *, bytes_max: int) -> Any:
         """
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in CONTENT_TYPES:
-            raise Problem(415, f"content type {content_type or 'missing'}: send one of {', '.join(sorted(CONTENT_TYPES))}")
+            raise Problem(
+                415, f"content type {content_type or 'missing'}: send one of {', '.join(sorted(CONTENT_TYPES))}"
+            )
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Problem(415, "compressed requests are not taken")
         return Response({"accepted": await door.take(await request.body())}, status_code=202)

@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 
+from billing.api.parameters import RestOfPath
 from billing.dashboard.assets import CONTENT_SECURITY_POLICY, PREFIX, Asset, Assets
 
 GUARDS = {
@@ -70,12 +71,16 @@ def _answer(request: Request[Any, Any, Any], served: Served) -> Response[bytes]:
 def page_routes(page: Page) -> list[Any]:
     """The route handlers of the page."""
 
-    @get(["/", "/customers/{customer_id:path}", "/alerts", "/pipeline"], include_in_schema=False, sync_to_thread=False)
+    @get(["/", "/alerts", "/pipeline"], include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
         return page.answer_document(request)
 
+    @get("/customers/{customer_id:path}", include_in_schema=False, sync_to_thread=False)
+    def of_customer(request: Request[Any, Any, Any], customer_id: RestOfPath) -> Response[bytes]:
+        return page.answer_document(request)
+
     @get(PREFIX + "{name:path}", include_in_schema=False, sync_to_thread=False)
-    def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    def asset(request: Request[Any, Any, Any], name: RestOfPath) -> Response[bytes]:
         return page.answer_file(request, name)
 
-    return [document, asset]
+    return [document, of_customer, asset]

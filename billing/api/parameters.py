@@ -1,7 +1,20 @@
 """Query parameters: read as text, checked here, refused by name."""
 
+from typing import Annotated
+
+from litestar.params import PathParameter, QueryParameter
+
 from billing.api.problems import invalid
 from billing.domain.timestamps import parse_time_us
+
+CustomerId = Annotated[str, PathParameter(description="the subject of the customer's events")]
+RestOfPath = Annotated[str, PathParameter(description="the rest of the address")]
+OfCustomer = Annotated[str | None, QueryParameter(name="customer", description="only of this customer")]
+Limit = Annotated[str | None, QueryParameter(name="limit", description="how many at most")]
+Period = Annotated[str | None, QueryParameter(name="period", description="YYYY-MM; the current month if absent")]
+From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339; the current month's start if absent")]
+To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; the current month's end if absent")]
+State = Annotated[str | None, QueryParameter(name="state", description="near, at, none (no limit) or unpriced")]
 
 SECOND_US = 1_000_000
 

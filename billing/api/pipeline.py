@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
-from billing.api.parameters import read_limit
+from billing.api.parameters import Limit, OfCustomer, read_limit
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 from billing.api.stream import describe_pipeline
@@ -26,7 +26,7 @@ def pipeline_routes(services: Services) -> list[Any]:
 
     @get("/v1/pipeline/history")
     async def history(
-        seconds: Annotated[str | None, Parameter(description=f"at most {HISTORY_S}, the default")] = None,
+        seconds: Annotated[str | None, QueryParameter(description=f"at most {HISTORY_S}, the default")] = None,
     ) -> dict[str, Any]:
         """One entry a second, oldest first: events that came and were counted, and the lag."""
         count = read_limit(seconds, default=HISTORY_S, most=HISTORY_S)
@@ -54,9 +54,9 @@ def pipeline_routes(services: Services) -> list[Any]:
 
     @get("/v1/dead-letters")
     async def dead_letters(
-        customer: str | None = None,
-        since: Annotated[str | None, Parameter(description="an earlier answer's next")] = None,
-        limit: str | None = None,
+        customer: OfCustomer = None,
+        since: Annotated[str | None, QueryParameter(description="an earlier answer's next")] = None,
+        limit: Limit = None,
     ) -> dict[str, Any]:
         """Events that can never count and why, newest first; `groups` counts them by error."""
         if since is not None and not (since.isascii() and since.isdecimal() and len(since) < 16):

@@ -1,6 +1,6 @@
 """Errors as problem details (RFC 9457): one shape for whatever goes wrong.
 
-`{"type":"about:blank","title":"Unprocessable Content","status":422,"detail":"…","errors":[{"index","field","problem"}]}`
+`{"type":"about:blank","title":"Not Found","status":404,"detail":"…"}`; a 422 has `"errors":[{"index","field","problem"}]`.
 """
 
 import logging
@@ -12,7 +12,7 @@ import orjson
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from engine.errors import Unanswered
+from engine import Unanswered
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
@@ -33,7 +33,9 @@ class Problem(HTTPException):
         retry_after_s: int | None = None,
     ) -> None:
         headers = {"retry-after": str(retry_after_s)} if retry_after_s is not None else None
-        super().__init__(detail=detail, status_code=status, headers=headers, extra={"errors": list(errors)} if errors else None)
+        super().__init__(
+            detail=detail, status_code=status, headers=headers, extra={"errors": list(errors)} if errors else None
+        )
 
 
 def invalid(field: str, problem: str) -> Problem:

@@ -49,7 +49,9 @@ class RecentEvents:
         self._horizon_d = horizon_d
         self._searching = asyncio.Lock()
 
-    async def find(self, customer: str, reached: dict[int, int], *, outcome: str | None, limit: int) -> list[dict[str, Any]]:
+    async def find(
+        self, customer: str, reached: dict[int, int], *, outcome: str | None, limit: int
+    ) -> list[dict[str, Any]]:
         """Newest first. `reached`: by partition the offset below which everything is in the state.
 
         Raises:

@@ -22,9 +22,16 @@ from billing.api.recent import RecentEvents
 from billing.api.services import Services, Waiting
 from billing.api.stream import Publisher
 from billing.catalog import Catalog, load_catalog
+from billing.clock import SystemClock
 from billing.config import BillingConfig
 from billing.connections import (
-    LateSender, Say, SystemClock, make_reader, make_sender, process_name, reach_kafka, reach_redis,
+    LateSender,
+    Say,
+    make_reader,
+    make_sender,
+    process_name,
+    reach_kafka,
+    reach_redis,
 )  # fmt: skip
 from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
@@ -35,12 +42,10 @@ from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
 from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
-from engine import ConfigError, Event
+from engine import BOARD, ConfigError, Event, Observation, StateReader
 from engine.adapters.kafka import LogReader
 from engine.adapters.otel import OpenTelemetry
 from engine.adapters.redis import RedisServer
-from engine.state.reader import StateReader
-from engine.telemetry import Observation
 
 STOP_WITHIN_S = 3
 BACKLOG = 1_024
@@ -82,7 +87,7 @@ class LogSources:
         return await self._reader.progress(partitions)
 
     async def notices(self) -> Mapping[str, bytes]:
-        return await self._state.posted("workers")
+        return await self._state.posted(BOARD)
 
 
 class Parts:
@@ -100,9 +105,7 @@ class Parts:
         self.log = make_reader(config, config.topic, say)
         self.waiting = Waiting()
         self.telemetry = OpenTelemetry("billing-api", process_name())
-        status = PipelineStatus(
-            LogSources(self.log, self.reader, self.state), topic=config.topic, clock=self.clock
-        )
+        status = PipelineStatus(LogSources(self.log, self.reader, self.state), topic=config.topic, clock=self.clock)
         store = Store(self.reader, self.facts)
         buckets = config.engine.buckets
         self.services = Services(

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import orjson
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
 from billing.api.hub import TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
-from billing.api.parameters import read_choice, read_limit
+from billing.api.parameters import OfCustomer, State, read_choice, read_limit
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
@@ -38,7 +38,7 @@ class Publisher:
 
     def tell(self, alert: Alert) -> None:
         """A new alert goes out at once."""
-        frame = encode_frame("alert", alert.body, id=self._services.feed.position())
+        frame = encode_frame("alert", alert.body, number=self._services.feed.position())
         self._hub.tell_alert(alert.customer, frame)
 
     async def run(self) -> None:
@@ -90,10 +90,10 @@ def stream_route(services: Services) -> Any:
     @get("/v1/stream")
     async def stream(
         request: Request[Any, Any, Any],
-        topics: Annotated[str | None, Parameter(description="of totals, alerts, pipeline; all if absent")] = None,
-        customer: str | None = None,
-        standing: Annotated[str | None, Parameter(query="state", description="near, at, none (no limit) or unpriced")] = None,
-        top: Annotated[str | None, Parameter(description="how many rows of totals; 50 if absent")] = None,
+        topics: Annotated[str | None, QueryParameter(description="of totals, alerts, pipeline; all if absent")] = None,
+        customer: OfCustomer = None,
+        standing: State = None,
+        top: Annotated[str | None, QueryParameter(description="how many rows of totals; 50 if absent")] = None,
     ) -> Stream:
         """What changes, as it changes. With `Last-Event-ID` no alert is missed."""
         chosen = frozenset(topics.split(",")) if topics else TOPICS
@@ -129,16 +129,16 @@ def _greet(services: Services, topics: frozenset[str], window: Window, last_id: 
     content = {"as_of": _now(services), "catalog_version": services.facts.version}
     position = services.feed.position()
     if not last_id or "alerts" not in topics:
-        return encode_frame("hello", content, id=position)
+        return encode_frame("hello", content, number=position)
     hello = encode_frame("hello", content)
     try:
         page = services.feed.after(last_id, customer=window.customer, limit=REPLAYED_MAX)
     except (CursorInvalid, CursorLost):
-        return hello + encode_frame("reload", {"reason": "alerts since then are no longer kept"}, id=position)
+        return hello + encode_frame("reload", {"reason": "alerts since then are no longer kept"}, number=position)
     if page.next is not None:
-        return hello + encode_frame("reload", {"reason": "too many alerts since then"}, id=position)
+        return hello + encode_frame("reload", {"reason": "too many alerts since then"}, number=position)
     missed = [encode_frame("alert", alert.body) for alert in page.alerts[:-1]]
-    missed += [encode_frame("alert", alert.body, id=position) for alert in page.alerts[-1:]]
+    missed += [encode_frame("alert", alert.body, number=position) for alert in page.alerts[-1:]]
     return hello + b"".join(missed)
 
 

@@ -36,8 +36,8 @@ AGGREGATIONS: Final[Mapping[str, Aggregate]] = {
 
 NAME_BYTES_MAX = 128
 GROUPS_MAX = 16
-GROUP_JSON_BYTES_MAX = 800
-"""Bytes of a group's values as JSON, so that name, version and group fit into the name of a series."""
+SERIES_BYTES_MAX = 1024
+"""Bytes of name, version and group as a JSON array: what the engine allows for the name of a series."""
 REMEMBERED_MAX = 10_000
 """Groups that a meter remembers to be short enough."""
 
@@ -191,7 +191,7 @@ def _compile(meter: Meter) -> Callable[[UsageEvent, int], Measure | None]:
         except (Unreadable, TypeError):
             raise InvalidEvent(_unreadable(definition, event)) from None
         if group is None:
-            group = _read_group(definition, event, known)
+            group = _read_group(meter, event, known)
         if ranked:
             assert isinstance(value, int)
             return Measure(meter, group, (time_us, value))
@@ -200,16 +200,15 @@ def _compile(meter: Meter) -> Callable[[UsageEvent, int], Measure | None]:
     return read
 
 
-def _read_group(
-    definition: MeterDefinition, event: UsageEvent, known: dict[tuple[object, ...], tuple[str, ...]]
-) -> tuple[str, ...]:
+def _read_group(meter: Meter, event: UsageEvent, known: dict[tuple[object, ...], tuple[str, ...]]) -> tuple[str, ...]:
     """The group's texts, checked; remembered by the texts, for to a dict 1, 1.0 and true are the same."""
+    definition = meter.definition
     found = [getter(path)(event) for _, path in definition.group_by]
     try:
         group = tuple([group_text(value) for value in found])
     except Unreadable:
         raise InvalidEvent(_unreadable(definition, event)) from None
-    if len(orjson.dumps(group)) > GROUP_JSON_BYTES_MAX:
+    if len(orjson.dumps([definition.name, meter.version, *group])) > SERIES_BYTES_MAX:
         raise InvalidEvent([Problem("data", f"the groups of meter {definition.name} are too long together")])
     if len(known) >= REMEMBERED_MAX:
         known.clear()

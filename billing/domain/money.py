@@ -5,7 +5,7 @@ exponent. Nothing here is ever a float.
 """
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from fractions import Fraction
 from typing import Final
 
@@ -15,6 +15,7 @@ SCALE: Final[int] = 10**PLACES
 DIGITS_MAX = 64
 """Digits that a decimal text may have: more is a mistake or an attack, and refused before it is read."""
 
+_EXACT = Context(prec=10_000, traps=[Inexact])
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 _CODES = """
@@ -51,14 +52,18 @@ def parse_decimal(text: str) -> Fraction:
 
 def round_half_up(value: Fraction | int, places: int) -> int:
     """`value` times 10**places, rounded to a whole number; halves go away from zero. `places` may be negative."""
-    value = Fraction(value) * (Fraction(10) ** places)
-    whole = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
-    return whole if value >= 0 else -whole
+    numerator, denominator = value.numerator, value.denominator
+    if places >= 0:
+        numerator *= 10**places
+    else:
+        denominator *= 10**-places
+    whole = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return int(whole if numerator >= 0 else -whole)
 
 
 def to_amount(minor: int, exponent: int) -> Decimal:
     """The decimal of so many minor units, exactly: 1234 at exponent 2 is 12.34."""
-    return Decimal((int(minor < 0), tuple(map(int, str(abs(minor)))), -exponent))
+    return Decimal(minor).scaleb(-exponent, _EXACT)
 
 
 def round_amount(value: Fraction | int, currency: str) -> Decimal:

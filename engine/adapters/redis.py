@@ -155,7 +155,7 @@ class RedisServer:
     async def _ask(self, client: Redis, *command: Any) -> Any:
         """One command, sent once."""
         try:
-            return await client.execute_command(*command)
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
         except NoPermissionError as error:
             raise Unanswered(f"the server refuses {command[0]}: {error}") from error
         except ResponseError as error:

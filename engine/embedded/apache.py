@@ -50,7 +50,7 @@ class ApacheKafka(EmbeddedServer):
         class_path = jars()
         self._supervisor = Supervisor("kafka", self._folder)
         self._controller_port = free_port()
-        self._cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._cluster = _new_cluster_id()
         for node in range(1, self._brokers + 1):
             self._daemons.append(self._broker(node, class_path))
             self._daemons[-1].start()
@@ -154,6 +154,14 @@ def jars() -> str:
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "keylane" / f"apache-kafka-{VERSION}"
+
+
+def _new_cluster_id() -> str:
+    """22 characters of URL-safe base64; a minus in front would be read as an option by Kafka's tools."""
+    while True:
+        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not identity.startswith("-"):
+            return identity
 
 
 def _java(class_path: str, *arguments: str, heap_mb: int = HEAP_MB) -> list[str]:

@@ -12,6 +12,7 @@ asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct, error, pack, unpack_from
 from typing import Final, NamedTuple, TypeAlias
 
@@ -31,6 +32,7 @@ _CALL = Struct(">HBH")
 _U16 = Struct(">H")
 _U32 = Struct(">I")
 _COUNTERS = Struct(">dddd")
+_NOTHING: Final[frozenset[bytes]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -285,16 +287,25 @@ def _unpack_owed(answer: bytes, at: int) -> tuple[Owed | None, int]:
 
 def _unpack_entries(owing: bytes, standing: dict[int, list[bytes]]) -> list[Totals]:
     totals: list[Totals] = []
-    at = STAMP_BYTES
-    while at < len(owing):
-        key, at = _text(owing, at + 4, _U16)
-        period = Period(owing[at : at + PERIOD_BYTES])
-        (count,) = _U16.unpack_from(owing, at + PERIOD_BYTES)
+    at, end = STAMP_BYTES, len(owing)
+    while at < end:
+        start = at + 6
+        at = start + _U16.unpack_from(owing, start - 2)[0]
+        key, period = owing[start:at], owing[at : at + PERIOD_BYTES]
         at += PERIOD_BYTES + 2
         values = {}
-        for _ in range(count):
-            field, at = _text(owing, at, _U16)
-            packed, at = _text(owing, at, _U16)
-            values[series_of(field)] = unpack_value(field[0], packed)
-        totals.append(Totals(key, period, values, frozenset(standing.get(len(totals), ()))))
+        for _ in range(_U16.unpack_from(owing, at - 2)[0]):
+            start = at + 2
+            at = start + _U16.unpack_from(owing, at)[0]
+            field = owing[start:at]
+            start = at + 2
+            at = start + _U16.unpack_from(owing, at)[0]
+            values[series_of(field)] = unpack_value(field[0], owing[start:at])
+        names = standing.get(len(totals)) if standing else None
+        totals.append(Totals(key, _period(period), values, frozenset(names) if names else _NOTHING))
     return totals
+
+
+@lru_cache(maxsize=4_096)
+def _period(packed: bytes) -> Period:
+    return Period(packed)

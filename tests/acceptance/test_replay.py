@@ -132,7 +132,7 @@ async def test_the_trace_is_counted_exactly(
     fault: str, kafka_apache: str, new_name: Callable[[str], str], tmp_path: Path
 ) -> None:
     requests = trace.read_trace(datetime.now(UTC).replace(microsecond=0))
-    assert len(requests) == 28_183
+    assert len(requests) == trace.REQUESTS
     expected = trace.expect(requests)
     async with EmbeddedRedis() as server, System(
         kafka=kafka_apache, redis=server.url, name=new_name("replay"), catalog=trace.catalog()

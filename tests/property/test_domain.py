@@ -102,7 +102,7 @@ def test_graduated_is_the_sum_over_its_tiers(tiers: tuple[Tier, ...], quantity: 
     for index, tier in enumerate(tiers):
         end = quantity if tier.up_to is None else tier.up_to
         if index == 0 or quantity > below:
-            expected += tier.flat + max(min(quantity, end) - below, 0) * tier.unit
+            expected += tier.flat + max(min(quantity, end) - below, Fraction(0)) * tier.unit
         below = end
     assert Graduated(tiers).charge(quantity) == expected
 

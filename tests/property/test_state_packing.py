@@ -82,7 +82,12 @@ def test_a_slice_travels_whole(
     found = read_slice(Cursor(cursor.text("I")))
     assert cursor.ended
     assert (found.tag, found.partition, found.partitions) == (keys.tag("g", 1), 7, 8)
-    assert (found.before, found.after, found.reacted, tuple(found.counters)) == (write.before, write.after, reacted, risen)
+    assert (found.before, found.after, found.reacted, tuple(found.counters)) == (
+        write.before,
+        write.after,
+        reacted,
+        risen,
+    )
     assert found.effects == effects
     assert found.judged == [(identity, day) for identity, day, _ in judged]
     assert found.left_out == {index for index, (_, _, out) in enumerate(judged) if out}

@@ -1,7 +1,7 @@
 """Small stand-ins for the ports that billing uses: a clock, a topic in memory, a state that the tests fill."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,9 +136,8 @@ class FakeTopic:
         await asyncio.sleep(0 if found else 0.001)
         return {0: found} if found else {}
 
-    async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[Event]]:
-        self._check()
-        yield self.records[first:end]
+    def position(self, partition: int) -> int:
+        return self._position
 
     def seek(self, partition: int, offset: int) -> None:
         self._position = offset
@@ -173,7 +172,9 @@ class FakeState:
     kept: dict[bytes, set[tuple[int, int]]] = field(default_factory=dict)
     away: bool = False
 
-    def add(self, found: CatalogHistory, customer: str, meter: str, group: tuple[str, ...], start_s: int, reading: Reading) -> None:
+    def add(
+        self, found: CatalogHistory, customer: str, meter: str, group: tuple[str, ...], start_s: int, reading: Reading
+    ) -> None:
         version = found.meter_versions(meter)[-1]
         cell = Cell.of(version.aggregate, start_s, series_name(version, group))
         self.cells_of.setdefault(customer.encode(), {})[cell] = reading

@@ -108,7 +108,9 @@ def test_the_log_gives_an_hour_more_than_the_door() -> None:
 
 def test_an_event_belongs_to_the_meters_of_its_arrival() -> None:
     """Guards the span check of `_prepare`: without it the first set of meters would count everything."""
-    changed = CATALOG.replace(b'group_by = { model = "data.model", region = "data.region" }', b'group_by = { model = "data.model" }')
+    changed = CATALOG.replace(
+        b'group_by = { model = "data.model", region = "data.region" }', b'group_by = { model = "data.model" }'
+    )
     facts = FakeFacts(history(CATALOG, changed, from_ms=NOON * 1_000 + 1))
     before, after = handler(facts).prepare(b"acme", [record(), record(timestamp=NOON * 1_000 + 1)])
     assert [parse_series_name(counts(each).adds[0][0].series.name).version for each in (before, after)] == [1, 2]

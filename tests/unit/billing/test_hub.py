@@ -8,7 +8,7 @@ ALL = Window()
 
 
 def test_a_frame() -> None:
-    assert encode_frame("alert", {"a": 1}, id="7") == b'id: 7\nevent: alert\ndata: {"a":1}\n\n'
+    assert encode_frame("alert", {"a": 1}, number="7") == b'id: 7\nevent: alert\ndata: {"a":1}\n\n'
     assert encode_frame("ping", b'{"a":\n1}') == b'event: ping\ndata: {"a": 1}\n\n'
 
 

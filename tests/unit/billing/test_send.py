@@ -5,7 +5,7 @@ import httpx
 import orjson
 import pytest
 
-from billing.send import Sending, SendFailed
+from billing.send import SendFailed, Sending
 
 
 class Api:
@@ -116,7 +116,12 @@ def test_one_event_that_is_too_large_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [httpx.Response(404), httpx.Response(415), httpx.Response(422, json={}), httpx.Response(422, json={"errors": [{"index": None}]})],
+    [
+        httpx.Response(404),
+        httpx.Response(415),
+        httpx.Response(422, json={}),
+        httpx.Response(422, json={"errors": [{"index": None}]}),
+    ],
 )
 def test_what_cannot_be_mended_ends_it(answer: httpx.Response) -> None:
     found, _, _ = sending(Api(answer))

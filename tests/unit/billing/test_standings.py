@@ -8,7 +8,18 @@ from billing.facts import Facts, encode_catalog
 from billing.standings import Standings, by_spend, matches
 from billing.store import Store
 from engine import Reading
-from tests.unit.billing.fakes import CATALOG, HOUR_S, NOON, NOV, FakeClock, FakeState, FakeTopic, Record, catalog, history
+from tests.unit.billing.fakes import (
+    CATALOG,
+    HOUR_S,
+    NOON,
+    NOV,
+    FakeClock,
+    FakeState,
+    FakeTopic,
+    Record,
+    catalog,
+    history,
+)
 
 DEC = NOV + 30 * 86_400
 JAPAN = 9 * HOUR_S
@@ -51,7 +62,9 @@ async def standings(state: FakeState, facts: Facts) -> AsyncIterator[Standings]:
 
 async def test_rows_by_share_of_the_limit_then_by_currency_and_spend(standings: Standings) -> None:
     snapshot = await standings.fresh()
-    shown = [(row.customer.id, row.as_json()["spend"], row.as_json()["limit_share"], row.state) for row in snapshot.rows]
+    shown = [
+        (row.customer.id, row.as_json()["spend"], row.as_json()["limit_share"], row.state) for row in snapshot.rows
+    ]
     assert shown == [
         ("acme", "90.00", "0.9", "near"), ("hanako", "7", None, "none"), ("rita", "123.45", None, "none"),
     ]  # fmt: skip

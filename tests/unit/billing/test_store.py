@@ -44,7 +44,9 @@ def store(facts: FakeFacts, state: FakeState) -> Store:
     return Store(state, facts)
 
 
-async def rows(store: Store, meter: str, window: str, group_by: list[str], span: Window = MONTH) -> list[tuple[object, ...]]:
+async def rows(
+    store: Store, meter: str, window: str, group_by: list[str], span: Window = MONTH
+) -> list[tuple[object, ...]]:
     customer = await store.find_customer("acme")
     assert customer is not None
     found = await store.usage(customer, meter, span, window, group_by)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from billing.domain.meters import Filter, Measure, Meter, MeterDefinition, MeterSet
@@ -161,6 +162,10 @@ def test_groups_that_are_too_long_together_are_refused() -> None:
         read(grouped, dict.fromkeys("abcd", "x" * 256))
     with pytest.raises(InvalidEvent, match="too long together"):
         read(grouped, {"a": "\x01" * 256})
+    longest = 1024 - len(orjson.dumps(["m", 1, "x" * 256, "x" * 256, "x" * 256, ""]))
+    assert read(grouped, dict.fromkeys("abc", "x" * 256) | {"d": "x" * longest})
+    with pytest.raises(InvalidEvent, match="too long together"):
+        read(grouped, dict.fromkeys("abc", "x" * 256) | {"d": "x" * (longest + 1)})
 
 
 @pytest.mark.parametrize("path", ["data.x", "data.x.y", "subject", "type", "source", "id"])
