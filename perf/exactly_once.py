@@ -19,7 +19,6 @@ from typing import NamedTuple
 import msgspec
 import orjson
 import uvloop
-from engine.state.reader import StateReader
 
 from engine import Aggregate, Cell, Counts, Effect, Engine, EngineConfig, Event, Message, Period, Totals, identity_of
 from engine.adapters.kafka import KafkaLog, KafkaSender
@@ -28,6 +27,7 @@ from engine.adapters.redis import RedisServer
 from engine.embedded.apache import ApacheKafka
 from engine.embedded.broker import EmbeddedBroker
 from engine.embedded.redis import EmbeddedRedis
+from engine.state.reader import StateReader
 
 KEYS = 1_000
 MODELS = 4

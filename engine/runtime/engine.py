@@ -119,7 +119,8 @@ class Engine:
             tasks.start_soon(self._commit_forever, name="commit")
             await self._stopping.wait()
             await self._let_go(list(self._partitions.values()))
-            await self._log.stop()
+            async with self._seeking:  # no fetch is under way
+                await self._log.stop()
             tasks.cancel_scope.cancel()
         if self._state is not None:
             with anyio.move_on_after(STOP_COMMIT_S):
@@ -174,7 +175,7 @@ class Engine:
                 continue
             try:
                 async with self._seeking:
-                    await self._fetch([each for each in wanted if each.wants_events])
+                    await self._fetch([each for each in wanted if each.wants_events and not self._stopping.is_set()])
             except OffsetOutOfRange as error:
                 if (partition := self._partitions.get(error.partition)) is not None:
                     partition.halt_at_next_look(str(error))

@@ -38,7 +38,9 @@ def wait(driver: webdriver.Chrome, what: str, holds: Callable[[], object]) -> No
 def open_view(driver: webdriver.Chrome, address: str, path: str) -> None:
     """Opens a view and waits until nothing in it is loading."""
     driver.get(address + path)
-    wait(driver, f"{path} does not load", lambda: text(driver, "main") and not texts(driver, "[aria-busy=true], .ghost"))
+    wait(
+        driver, f"{path} does not load", lambda: text(driver, "main") and not texts(driver, "[aria-busy=true], .ghost")
+    )
 
 
 def amount(shown: str) -> Decimal:

@@ -49,7 +49,7 @@ async def until_committed(broker: SimulatedBroker, longest_s: float = 60) -> Non
             )
             for number in range(broker.partitions)
         ):
-            await anyio.sleep(0.1)  # noqa: ASYNC110
+            await anyio.sleep(0.1)
 
 
 def new_engine(broker: SimulatedBroker, handler: object, warnings: list[str], **changes: object) -> Engine:
@@ -121,7 +121,7 @@ def test_a_failing_key_holds_back_no_other() -> None:
             tasks.start_soon(engine.run)
             with anyio.fail_after(5):
                 while len(good) < 500:
-                    await anyio.sleep(0.05)  # noqa: ASYNC110
+                    await anyio.sleep(0.05)
             held = engine.statistics().partitions[0].held_back_by
             assert held is not None
             assert held.offset == 1

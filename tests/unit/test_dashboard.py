@@ -74,7 +74,9 @@ def test_markup_carries_no_script_and_no_style(assets: Assets) -> None:
     markup = assets.html.decode()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", markup)
     for module in STATIC.glob("*.js"):
-        assert not re.search(r"innerHTML|\beval\b|new Function|style=\"|http://(?!www\.w3\.org)", module.read_text()), module
+        assert not re.search(r"innerHTML|\beval\b|new Function|style=\"|http://(?!www\.w3\.org)", module.read_text()), (
+            module
+        )
 
 
 def test_first_answers_travel_as_data(assets: Assets) -> None:
