@@ -107,10 +107,10 @@ class World:
     async def sums(self) -> dict[bytes, int]:
         found = {}
         for key in self.expected:
-            cells = await self.reader.cells(key, PERIOD.start_s, PERIOD.end_s)
-            total = await self.reader.total(key, PERIOD.start_s, PERIOD.end_s)
-            found[key] = sum(reading.number for reading in cells.values())
-            assert (sum(reading.number for reading in total.values.values()) if total else 0) == found[key]
+            account = await self.reader.account(key, PERIOD.start_s, PERIOD.end_s)
+            found[key] = sum(reading.number for reading in account.cells.values())
+            in_total = account.total.values.values() if account.total else ()
+            assert sum(reading.number for reading in in_total) == found[key], "a total is not the sum of its cells"
         return found
 
     async def until_equal(self) -> None:
