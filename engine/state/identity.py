@@ -31,4 +31,7 @@ def bucket_of(key: bytes, buckets: int) -> int:
 
 def arrival_day(timestamp_ms: int) -> int:
     """Days since 1970 in UTC, kept within what a record can hold."""
-    return min(max(timestamp_ms // DAY_MS, BEGINNING + 1), DAY_MAX)
+    day = timestamp_ms // DAY_MS
+    if BEGINNING < day <= DAY_MAX:
+        return day
+    return min(max(day, BEGINNING + 1), DAY_MAX)
