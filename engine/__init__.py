@@ -17,14 +17,14 @@ from engine.errors import (
 from engine.event import Counts, Dead, Effect, Event, Message, Totals
 from engine.ports import Clock, Committed, Log, OffsetOutOfRange, Sender, StateServer
 from engine.processor import Answers, Handler, Processor, Reacts, Waits
-from engine.runtime.engine import BOARD, Engine
+from engine.runtime.board import board_of
+from engine.runtime.engine import Engine
 from engine.runtime.statistics import Statistics
-from engine.state.identity import digest_of, identity_of
+from engine.state.identity import bucket_of, digest_of, identity_of
 from engine.state.reader import Account, KeyState, SliceProgress, SnapshotPart, StateReader
 from engine.telemetry import Attributes, Metric, Observation, Silence, Telemetry
 
 __all__ = [
-    "BOARD",
     "Account",
     "Aggregate",
     "Answers",
@@ -68,6 +68,8 @@ __all__ = [
     "Unanswered",
     "Value",
     "Waits",
+    "board_of",
+    "bucket_of",
     "digest_of",
     "identity_of",
     "merge",

@@ -42,7 +42,7 @@ from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
 from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
-from engine import BOARD, ConfigError, Event, Observation, StateReader
+from engine import ConfigError, Event, Observation, StateReader, board_of
 from engine.adapters.kafka import LogReader
 from engine.adapters.otel import OpenTelemetry
 from engine.adapters.redis import RedisServer
@@ -64,7 +64,8 @@ class QuietServer(uvicorn.Server):
 class LogSources:
     """Where the pipeline's status comes from: log, records and board."""
 
-    def __init__(self, log: LogReader, reader: StateReader, state: RedisServer) -> None:
+    def __init__(self, log: LogReader, reader: StateReader, state: RedisServer, board: str) -> None:
+        self._board = board
         self._log = log
         self._reader = reader
         self._state = state
@@ -87,7 +88,7 @@ class LogSources:
         return await self._reader.progress(partitions)
 
     async def notices(self) -> Mapping[str, bytes]:
-        return await self._state.posted(BOARD)
+        return await self._state.posted(self._board)
 
 
 class Parts:
@@ -105,7 +106,8 @@ class Parts:
         self.log = make_reader(config, config.topic, say)
         self.waiting = Waiting()
         self.telemetry = OpenTelemetry("billing-api", process_name())
-        status = PipelineStatus(LogSources(self.log, self.reader, self.state), topic=config.topic, clock=self.clock)
+        sources = LogSources(self.log, self.reader, self.state, board_of(config.group))
+        status = PipelineStatus(sources, topic=config.topic, clock=self.clock)
         store = Store(self.reader, self.facts)
         buckets = config.engine.buckets
         self.services = Services(

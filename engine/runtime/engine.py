@@ -11,15 +11,16 @@ from random import Random
 
 import anyio
 import anyio.lowlevel
-import orjson
 from anyio.abc import TaskGroup
 
 from engine import telemetry as catalogue
 from engine.config import EngineConfig
 from engine.core.phases import Phase
 from engine.errors import ConfigError, Unanswered
-from engine.ports import Clock, Committed, Log, OffsetOutOfRange, Sender, StateServer
+from engine.ports import Clock, Log, OffsetOutOfRange, Sender, StateServer
 from engine.processor import Handler, Processor, reacting
+from engine.runtime.board import Notices
+from engine.runtime.commit import Committer
 from engine.runtime.deferred import Deferred
 from engine.runtime.intake import Work
 from engine.runtime.observed import observe
@@ -33,13 +34,11 @@ from engine.runtime.statistics import (
     Statistics,
     describe_partition,
 )  # fmt: skip
-from engine.state.slices import Slice
+from engine.state.epoch import Epoch
 from engine.state.writer import Writer
 from engine.telemetry import Silence, Telemetry
 
-BOARD = "workers"
 FETCH_AGAIN_S = 0.2
-STOP_COMMIT_S = 5.0
 
 
 def _silent(text: str) -> None:
@@ -79,6 +78,7 @@ class Engine:
         self._warn = warn
         self._telemetry = telemetry or Silence()
         self._by_group = {catalogue.TOPIC: config.topic, catalogue.GROUP: config.group}
+        self._polling = self._by_group | {catalogue.SYSTEM: "kafka", catalogue.OPERATION: "poll"}
         self._latency = LatencySamples()
         self._scheduler = Scheduler(config.concurrency, self._run_lane)
         self._deferred = Deferred(self._requeue)
@@ -94,6 +94,8 @@ class Engine:
             telemetry=self._telemetry, warn=warn, eased=self._ring, retried=self._retried,
             processor=processor, handler=handler,
         )  # fmt: skip
+        self._committer = Committer(config, log, state, self._telemetry, warn)
+        self._notices = Notices(state, config.group, name, config.status_interval_s) if state is not None else None
         self._partitions: dict[int, Partition] = {}
         self._seeking = anyio.Lock()
         self._bell = anyio.Event()
@@ -111,8 +113,9 @@ class Engine:
             observe(self._telemetry, self._config.topic, self._config.group, self.statistics)
             if self._writer is not None:
                 tasks.start_soon(self._writer.run, name="writer")
-                tasks.start_soon(self._look_forever, name="look")
-                tasks.start_soon(self._post_forever, name="post")
+                tasks.start_soon(self._look_forever, self._writer, name="look")
+            if self._notices is not None:
+                tasks.start_soon(self._notices.post_forever, self.statistics, self._written, name="notices")
             tasks.start_soon(self._scheduler.run, name="scheduler")
             tasks.start_soon(self._deferred.run, name="deferred")
             tasks.start_soon(self._fetch_forever, name="fetch")
@@ -122,9 +125,8 @@ class Engine:
             async with self._seeking:  # no fetch is under way
                 await self._log.stop()
             tasks.cancel_scope.cancel()
-        if self._state is not None:
-            with anyio.move_on_after(STOP_COMMIT_S):
-                await self._take_down_notice(self._state)
+        if self._notices is not None:
+            await self._notices.take_down(self._warn)
 
     def stop(self) -> None:
         """Begin to stop; safe to call from a signal handler of the loop, and twice."""
@@ -160,7 +162,7 @@ class Engine:
     async def _let_go(self, partitions: list[Partition]) -> None:
         async with anyio.create_task_group() as tasks:
             for partition in partitions:
-                tasks.start_soon(partition.drain, self._config.drain_s, self._commit_last)
+                tasks.start_soon(partition.drain, self._config.drain_s, self._committer.commit_last)
         for partition in partitions:
             if self._partitions.get(partition.number) is partition:
                 del self._partitions[partition.number]
@@ -195,7 +197,7 @@ class Engine:
             events_max=max(1, min(room, self._config.fetch_max)),
             wait_s=self._config.fetch_wait_s,
         )
-        self._record_duration("poll", began_s)
+        self._telemetry.record(catalogue.CLIENT_DURATION, anyio.current_time() - began_s, self._polling)
         for partition in wanted:
             intake = partition.intake
             if intake is None or partition.ledger is None or intake.ledger.ended:
@@ -232,81 +234,25 @@ class Engine:
         lane.owner.lanes.requeue(lane)  # type: ignore[attr-defined]
         self._scheduler.wake()
 
-    # ---------------------------------------------------------------- commit, look, post
+    # ---------------------------------------------------------------- commit and look
     async def _commit_forever(self) -> None:
         while True:
             await anyio.sleep(self._config.commit_interval_s)
-            await self._commit(list(self._partitions.values()))
+            await self._committer.commit(list(self._partitions.values()))
 
-    async def _commit_last(self, partition: Partition) -> None:
-        with anyio.move_on_after(STOP_COMMIT_S):
-            await self._commit([partition])
-
-    async def _commit(self, partitions: list[Partition]) -> None:
-        """Commit what is done; refused or unanswered, it is tried again with the next interval, and never counted."""
-        offsets: dict[int, int] = {}
-        for partition in partitions:
-            done = partition.ledger.done_offset() if partition.ledger is not None else None
-            if done is not None and done != partition.committed:
-                offsets[partition.number] = done
-        if not offsets:
-            return
-        try:
-            if self._state is not None and self._config.durability != "memory":
-                await self._state.make_durable(self._config.durability)
-            began_s = anyio.current_time()
-            with self._telemetry.span(catalogue.COMMIT_SPAN, self._by_group):
-                taken = await self._log.commit({number: Committed(offset, "") for number, offset in offsets.items()})
-            self._record_duration("commit", began_s)
-        except Unanswered as error:
-            self._warn(f"commit of {len(offsets)} partitions is not answered: {error}")
-            return
-        if taken:
-            for partition in partitions:
-                if partition.number in offsets:
-                    partition.committed = offsets[partition.number]
-
-    async def _look_forever(self) -> None:
+    async def _look_forever(self, writer: Writer) -> None:
         """Slices in which nothing moves are looked at within `idle_write_s` of their last write or look."""
-        assert self._writer is not None
         while True:
             await anyio.sleep(self._config.idle_write_s / 4)
             not_since_s = anyio.current_time() - self._config.idle_write_s / 2
             for partition in self._partitions.values():
-                ledger = partition.ledger
-                slices: list[Slice] = getattr(ledger, "slices", [])
-                self._writer.look_at(slices, not_since_s=not_since_s)
-
-    async def _post_forever(self) -> None:
-        assert self._state is not None
-        before, before_s = self._counted(), anyio.current_time()
-        rate = 0.0
-        while True:
-            await anyio.sleep(self._config.status_interval_s)
-            now_s = anyio.current_time()
-            if now_s - before_s >= 1.0:
-                rate = (self._counted() - before) / (now_s - before_s)
-                before, before_s = self._counted(), now_s
-            notice = asdict(self.statistics()) | {"events_per_s": rate}
-            try:
-                await self._state.post(BOARD, self._name, orjson.dumps(notice))
-            except Unanswered:
-                continue  # a notice for people: the next one says the same better
-
-    async def _take_down_notice(self, state: StateServer) -> None:
-        try:
-            await state.post(BOARD, self._name, None)
-        except Unanswered as error:
-            self._warn(f"the notice of this worker stays up until readers find it old: {error}")
-
-    def _record_duration(self, operation: str, began_s: float) -> None:
-        attributes = self._by_group | {catalogue.SYSTEM: "kafka", catalogue.OPERATION: operation}
-        self._telemetry.record(catalogue.CLIENT_DURATION, anyio.current_time() - began_s, attributes)
-
-    def _counted(self) -> int:
-        return self._writer.counts.events if self._writer is not None else self._consumed
+                if isinstance(partition.ledger, Epoch):
+                    writer.look_at(partition.ledger.slices, not_since_s=not_since_s)
 
     # ---------------------------------------------------------------- statistics
+    def _written(self) -> int:
+        return self._writer.counts.events if self._writer is not None else self._consumed
+
     def statistics(self) -> Statistics:
         now_ms = self._clock.now_ms()
         partitions = [self._describe(each, now_ms) for each in self._partitions.values()]
