@@ -6,7 +6,6 @@ EngineError
 │   ├── StateLost         records are missing or point outside the log, and the log cannot rebuild them
 │   ├── StateMismatch     the records were written under another bucket count or horizon
 │   └── StateDamaged      a value in Redis has a type or a length that the engine never writes
-├── EpochEnded            another owner or lost writes: the epoch is dropped and another begins
 ├── Unsendable            a message that the servers of the log will never take, however often it is sent
 └── Unanswered            a call to another server may or may not have been carried out
 """
@@ -38,10 +37,6 @@ class StateMismatch(StateError):
 
 class StateDamaged(StateError):
     """A value in Redis is not one that the engine writes: an alarm, never a dead letter."""
-
-
-class EpochEnded(EngineError):
-    """The stored record is not the one that a write builds on: another owner, or Redis lost writes."""
 
 
 class Unanswered(EngineError):

@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from engine.errors import Unanswered
+from engine.errors import Unanswered, Unsendable
 from engine.event import Event, Message
 from engine.ports import Sender
 
 PAYLOAD_BYTES_MAX = 900_000
-"""Kafka's default limit of a message is 1 MiB with its headers: of a larger event the letter holds a prefix."""
+KEY_BYTES_MAX = 65_536
+"""Kafka's default limit of a message is 1 MiB with key and headers: of what is larger the letter holds a prefix."""
+SHORT_BYTES = 1_000
+"""What is left of a letter that the log refuses for its size all the same."""
 
 ERROR_BYTES_MAX = 4_096
 RESEND_BASE_S = 0.1
@@ -20,10 +23,8 @@ def dead_letter(event: Event, reason: str, attempts: int) -> Message:
     """The letter of an event that can never count."""
     return Message(
         f"{event.topic}.dead",
-        event.key if event.key is None or len(event.key) <= PAYLOAD_BYTES_MAX else event.key[:PAYLOAD_BYTES_MAX],
-        event.value
-        if event.value is None or len(event.value) <= PAYLOAD_BYTES_MAX
-        else event.value[:PAYLOAD_BYTES_MAX],
+        _prefix(event.key, KEY_BYTES_MAX),
+        _prefix(event.value, PAYLOAD_BYTES_MAX),
         (
             ("error", reason.encode(errors="replace")[:ERROR_BYTES_MAX]),
             ("attempts", str(attempts).encode()),
@@ -40,6 +41,9 @@ async def send_dead_letters(sender: Sender, letters: Sequence[Message], warn: Ca
     while True:
         try:
             await sender.send(letters)
+        except Unsendable as error:
+            warn(f"dead letters are cut to {SHORT_BYTES} bytes: {error}")
+            letters = [letter._replace(value=_prefix(letter.value, SHORT_BYTES)) for letter in letters]
         except Unanswered as error:
             warn(
                 f"{len(letters)} dead letters are not acknowledged ({error}): their keys wait, and they are sent again"
@@ -48,3 +52,7 @@ async def send_dead_letters(sender: Sender, letters: Sequence[Message], warn: Ca
             delay_s = min(delay_s * 2, RESEND_CAP_S)
         else:
             return
+
+
+def _prefix(original: bytes | None, bytes_max: int) -> bytes | None:
+    return original if original is None else original[:bytes_max]

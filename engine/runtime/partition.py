@@ -55,6 +55,7 @@ class Partition:
         self._random = random
         self._seeking = seeking
         self._warn = warn
+        self._partitions = number + 1
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
         self.intake: Intake | None = None
@@ -77,6 +78,10 @@ class Partition:
                     await self._begin()
                 except StateError as error:
                     await self._halt(error)
+                    continue
+                except Unanswered as error:  # not ours any more, as it seems: the group will say so
+                    self._warn(f"partition {self.number} does not begin: {error}")
+                    await anyio.sleep(ASK_AGAIN_S)
                     continue
                 await self._ended.wait()
                 if self.phase is Phase.RECOVERING:
@@ -135,11 +140,19 @@ class Partition:
             stored,
             nonce=self._random.getrandbits(64),
             horizon_d=self._config.horizon_d,
-            partition_count=self._log.partition_count,
+            partition_count=self._partition_count,
             queue=self._writer.queue,
             released=intake.released,
             on_end=self._on_end,
         )
+
+    def _partition_count(self) -> int:
+        """Where it is not known now, one more than it was: the slice that does not exist holds back every deletion."""
+        try:
+            self._partitions = self._log.partition_count()
+        except LookupError:
+            return self._partitions + 1
+        return self._partitions
 
     def _start_of_plain(self, view: LogView) -> int:
         if view.committed is not None:

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from engine import telemetry as catalogue
 from engine.config import EngineConfig
 from engine.core.record import Record
-from engine.errors import StateDamaged, Unanswered
+from engine.errors import StateDamaged, Unanswered, Unsendable
 from engine.event import Effect, Message, Totals
 from engine.ports import Sender, StateServer
 from engine.processor import Reacts
@@ -296,7 +296,7 @@ class Writer:
         while not own.epoch.ended:
             try:
                 await self._sender.send(messages)
-            except Unanswered as error:
+            except (Unanswered, Unsendable) as error:
                 self._warn(f"{len(messages)} messages of effects are not acknowledged ({error}): sent again")
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RESEND_CAP_S)
