@@ -1,6 +1,7 @@
 """`billing catalog apply` and `billing catalog show`: the facts, from the command line."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,7 @@ def apply_file(config: BillingConfig, path: Path, start: str | None, say: Say) -
             say(f"billing: {error}")
             return 1
         except Unanswered as error:
-            say(
-                f"billing: Kafka has not confirmed it ({error}); see billing catalog show, and apply again if it is not there"
-            )
+            say(f"billing: Kafka has not confirmed it ({error}): see billing catalog show, and apply again if need be")
             return 1
         if done is None:
             say(f"version {facts.version} says the same already; nothing was registered")
@@ -62,7 +61,8 @@ def show_catalog(config: BillingConfig, say: Say) -> int:
         for version in facts.history.versions:
             begins = "the beginning" if version.number == 1 else time_text(version.from_ms * 1_000)
             say(f"version {version.number}: meters from {begins} on")
-        print(orjson.dumps(facts.catalog.document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
+        document = orjson.dumps(facts.catalog.document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        sys.stdout.write(document.decode() + "\n")
         return 0
 
     return asyncio.run(_with_facts(config, say, show))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from engine import Clock, Event, OffsetOutOfRange, Unanswered
@@ -77,8 +78,7 @@ class Follower:
                 await asyncio.sleep(AGAIN_S)
             except OffsetOutOfRange as error:
                 logger.warning("partition %s was cut at its beginning: going on from there", error.partition)
-                cut = error.partition
-                await self._patiently(lambda: self._seek_beginning(cut))
+                await self._patiently(partial(self._seek_beginning, error.partition))
 
     async def _seek_beginnings(self) -> None:
         for partition in self._reader.partitions:

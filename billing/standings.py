@@ -5,7 +5,7 @@ by a pause of several times that, so that it never fills the process.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -238,7 +238,7 @@ class Standings:
 class Patience(Protocol):
     """Runs a step and says whether it came through; keeps what went wrong for people to see."""
 
-    async def __call__(self, step: Any) -> bool: ...
+    def __call__(self, step: Callable[[], Awaitable[None]], /) -> Awaitable[bool]: ...
 
 
 def row_of(statement: Statement) -> Row:

@@ -58,7 +58,7 @@ def require_facts(services: Services) -> None:
         raise Problem(503, "not ready: no catalog is registered yet", retry_after_s=1)
 
 
-def customer_routes(services: Services) -> list[Any]:
+def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one function a route
     """The route handlers for one customer."""
 
     @get("/v1/customers/{customer_id:str}/usage")
@@ -105,7 +105,7 @@ def customer_routes(services: Services) -> list[Any]:
         period: Period = None,
         window: Annotated[Text, QueryParameter(description="day (default) or hour")] = None,
     ) -> dict[str, Any]:
-        """Spend by day or hour: the rounded line at a window's end less that at its start, so rows add up to the total."""
+        """Spend by day or hour: a line at a window's end less that at its start, so rows add up to the total."""
         customer = await find_customer(services, customer_id)
         kind = cast("WindowKind", read_choice("window", window, SERIES_WINDOWS) or "day")
         mark = await services.mark(customer)

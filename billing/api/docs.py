@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#161b22;background:#f6f7f9}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+body{color:#161b22;background:#f6f7f9}
 h1{font-size:1.75rem}section{background:#fff;border:1px solid #d8dee4;border-radius:10px;padding:1rem;margin:1rem 0}
 h2{font-size:1rem;margin:0}code,.verb{font-family:ui-monospace,monospace}.verb{color:#0b5cad;font-weight:650}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0}
 th{font-weight:550}a{color:#0b5cad}p{white-space:pre-line}
-@media (prefers-color-scheme:dark){body{color:#e8ecf1;background:#0e1116}section{background:#161b22;border-color:#2b323b}
+@media (prefers-color-scheme:dark){body{color:#e8ecf1;background:#0e1116}
+section{background:#161b22;border-color:#2b323b}
 a,.verb{color:#6cb0ff}}
 """
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -29,7 +31,8 @@ def render_docs(document: Mapping[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>{about}</p>"
-        f'<p>As a document for tools: <a href="/openapi.json">/openapi.json</a></p>{"".join(_sections(document))}</html>'
+        f'<p>As a document for tools: <a href="/openapi.json">/openapi.json</a></p>'
+        f"{''.join(_sections(document))}</html>"
     )
 
 

@@ -142,7 +142,7 @@ class Hub:
                 yield ping()
                 continue
             if self.closed:
-                return
+                return  # type: ignore[unreachable]  # closed while it waited
             frames = viewer.take()
             if viewer.lost:
                 yield frames + encode_frame("reload", {"reason": "more alerts came than this stream could take"})

@@ -1,6 +1,7 @@
 """Errors as problem details (RFC 9457): one shape for whatever goes wrong.
 
-`{"type":"about:blank","title":"Not Found","status":404,"detail":"…"}`; a 422 has `"errors":[{"index","field","problem"}]`.
+`{"type":"about:blank","title":"Not Found","status":404,"detail":"…"}`; a 422 has
+`"errors":[{"index","field","problem"}]`.
 """
 
 import logging

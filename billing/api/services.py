@@ -17,8 +17,7 @@ from billing.facts import Facts
 from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
-from engine import Clock, Unanswered
-from engine.state.identity import bucket_of
+from engine import Clock, Unanswered, bucket_of
 
 logger = logging.getLogger("billing.api")
 

@@ -79,31 +79,29 @@ class Engine:
         self._telemetry = telemetry or Silence()
         self._by_group = {catalogue.TOPIC: config.topic, catalogue.GROUP: config.group}
         self._polling = self._by_group | {catalogue.SYSTEM: "kafka", catalogue.OPERATION: "poll"}
-        self._latency = LatencySamples()
+        self._latency = LatencySamples(clock)
         self._scheduler = Scheduler(config.concurrency, self._run_lane)
         self._deferred = Deferred(self._requeue)
         self._writer: Writer | None = None
+        self._notices: Notices | None = None
         if state is not None:
             self._writer = Writer(
-                config, state, sender, reacts=reacting(processor), telemetry=self._telemetry,
-                deletes_identities=deletes_identities, warn=warn,
-                written=lambda done: self._latency.add(done, clock.now_ms()),
+                config, state, sender, reacts=reacting(processor), telemetry=self._telemetry, warn=warn,
+                deletes_identities=deletes_identities, written=self._latency.add,
             )  # fmt: skip
+            self._notices = Notices(state, config.group, name, config.status_interval_s)
         self._work = Work(
             config=config, scheduler=self._scheduler, deferred=self._deferred, sender=sender, random=self._random,
-            telemetry=self._telemetry, warn=warn, eased=self._ring, retried=self._retried,
-            processor=processor, handler=handler,
+            telemetry=self._telemetry, warn=warn, eased=self._ring, retried=self._retried, processor=processor,
+            handler=handler,
         )  # fmt: skip
         self._committer = Committer(config, log, state, self._telemetry, warn)
-        self._notices = Notices(state, config.group, name, config.status_interval_s) if state is not None else None
         self._partitions: dict[int, Partition] = {}
         self._seeking = anyio.Lock()
         self._bell = anyio.Event()
         self._stopping = anyio.Event()
         self._tasks: TaskGroup | None = None
-        self._consumed = 0
-        self._retries = 0
-        self._rebalances = 0
+        self._consumed = self._retries = self._rebalances = 0
 
     # ---------------------------------------------------------------- life
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import xxhash
 
 from engine.event import Event
+from engine.ports import Clock
 from engine.runtime.intake import Intake
 from engine.runtime.partition import Partition
 from engine.state.slices import Prepared
@@ -90,11 +91,14 @@ class Statistics:
 class LatencySamples:
     """Arrival-to-written times of the first and last event of recent writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._samples: deque[int] = deque(maxlen=SAMPLES_MAX)
 
-    def add(self, prepared: Sequence[Prepared], now_ms: int) -> None:
+    def add(self, prepared: Sequence[Prepared]) -> None:
+        """These were written just now."""
         if prepared:
+            now_ms = self._clock.now_ms()
             self._samples.append(now_ms - prepared[0][0].timestamp)
             self._samples.append(now_ms - prepared[-1][0].timestamp)
 

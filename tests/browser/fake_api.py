@@ -114,9 +114,9 @@ class FakeApi:
         raise Missing
 
     def ready(self) -> dict[str, Any]:
-        waits = ["a catalog: set BILLING_CATALOG or run billing catalog apply"] if self.state == "unconfigured" else []
-        warnings = [] if waits else ["The API is open: no keys are configured."]
-        return {"ready": not waits, "waits_for": waits, "warnings": warnings}
+        waits = ["catalog: none is registered; set BILLING_CATALOG or run: billing catalog apply CATALOG"] if self.state == "unconfigured" else []
+        warnings = [] if waits else ["the API is open: no keys are configured"]
+        return {"ready": not waits, "waiting_for": waits, "warnings": warnings}
 
     def overview(self) -> dict[str, Any]:
         counters = dict(self.world.counters)

@@ -50,13 +50,13 @@ def amount(shown: str) -> Decimal:
 
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """Console messages since the last call."""
-    return [str(entry["message"]) for entry in driver.get_log("browser")]
+    return [str(entry["message"]) for entry in driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
 def requested_hosts(driver: webdriver.Chrome) -> set[str]:
     """host:port of every request since the last call."""
     hosts = set()
-    for entry in driver.get_log("performance"):
+    for entry in driver.get_log("performance"):  # type: ignore[no-untyped-call]
         message = json.loads(str(entry["message"]))["message"]
         if message["method"] == "Network.requestWillBeSent":
             url = urlsplit(message["params"]["request"]["url"])

@@ -1,5 +1,6 @@
 """A relay on loopback in front of any server, so that a test can cut the line and heal it."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -48,10 +49,8 @@ class Relay:
     def _close(self, one: socket.socket) -> None:
         with self._lock:
             self._open.discard(one)
-        try:
+        with contextlib.suppress(OSError):  # closed already
             one.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # closed already
         one.close()
 
     def cut(self) -> None:
@@ -63,10 +62,8 @@ class Relay:
         self._cut = False
 
     def stop(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # not every platform lets a listener be shut down
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # not every platform lets a listener be shut down
         self._listener.close()
         self.cut()
 

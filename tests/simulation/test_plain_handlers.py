@@ -1,4 +1,4 @@
-"""Plain handlers in virtual time: order of a key, one at a time, nothing lost, whatever the group and the handler do."""
+"""Plain handlers in virtual time: order of a key, one at a time, nothing lost, whatever group and handler do."""
 
 from collections import defaultdict
 from random import Random
@@ -42,7 +42,7 @@ def config(**changes: object) -> EngineConfig:
 
 async def until_committed(broker: SimulatedBroker, longest_s: float = 60) -> None:
     with anyio.fail_after(longest_s):
-        while any(
+        while any(  # noqa: ASYNC110
             (
                 broker.committed.get(number) is None
                 or broker.committed[number].offset < broker.ends.get((TOPIC, number), 0)
@@ -120,7 +120,7 @@ def test_a_failing_key_holds_back_no_other() -> None:
             engine = new_engine(broker, handle, [], concurrency=14, retry_max=1_000, retry_base_s=1.0, retry_cap_s=5.0)
             tasks.start_soon(engine.run)
             with anyio.fail_after(5):
-                while len(good) < 500:
+                while len(good) < 500:  # noqa: ASYNC110
                     await anyio.sleep(0.05)
             held = engine.statistics().partitions[0].held_back_by
             assert held is not None

@@ -32,7 +32,7 @@ def test_vendored_files_are_the_ones_listed() -> None:
     for entry in listed:
         assert hashlib.sha256((VENDOR / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert (VENDOR / entry["licence_file"]).stat().st_size > 0
-        assert entry["version"] and entry["licence"] and entry["package"]
+        assert all(entry[name] for name in ("version", "licence", "package"))
     known = {entry["file"] for entry in listed} | {entry["licence_file"] for entry in listed} | {"vendored.json"}
     assert {path.name for path in VENDOR.iterdir()} == known
 
@@ -96,6 +96,6 @@ def test_the_page_stays_within_its_budget(assets: Assets) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_pure_modules() -> None:
-    ran = subprocess.run(["node", "--test", str(MODULES)], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(["node", "--test", str(MODULES)], check=False, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert re.search(r"^# pass [1-9]", ran.stdout, re.MULTILINE) or "pass " in ran.stdout

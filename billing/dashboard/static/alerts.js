@@ -1,7 +1,7 @@
 // Alerts: what fired, when, how fast, and what it does.
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, count, dayTime, clock, duration, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
+import { ago, count, dayTime, clock, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { Chip, Choice, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
@@ -13,19 +13,19 @@ export const alertsPath = (query) => {
 
 /** Reached its limit, or a threshold below it. */
 export function toneOfAlert(alert) {
-  const share = alert.limit != null ? percentOfLimit(alert.threshold, alert.limit) : alert.rule?.endsWith("%") ? parseFloat(alert.rule) : 0;
+  const share = percentOfLimit(alert.threshold, alert.limit) ?? 0;
   return share >= 100 ? "bad" : share >= 80 ? "warning" : "info";
 }
 
-const effect = (alert) => (toneOfAlert(alert) === "bad" ? (alert.closes === false ? "alert only" : "closes access") : "alert only");
+const effect = (alert) => (toneOfAlert(alert) === "bad" ? "closes access" : "alert only");
 
 /** The short list beside other views. */
-export function AlertList({ alerts, now, named = true }) {
+export function AlertList({ alerts, now, named = true, code = false }) {
   if (!alerts.length) return html`<p class="nothing">No alert yet. One appears here when a threshold of the catalog is reached.</p>`;
   return html`<ol class="alert-list">${alerts.map((alert) => html`<li key=${alert.id}>
     <span class="mark ${toneOfAlert(alert)}"><${Icon} name=${toneOfAlert(alert)} /></span>
     <span class="what">${named ? html`<${Id} id=${alert.customer} href=${customerHref(alert.customer)} most=${18} />` : html`<b>${thresholdText(alert)}</b>`}
-      <span class="rule">${named && `${thresholdText(alert)} · `}${effect(alert)}</span></span>
+      <span class="rule">${named && `${thresholdText(alert, { code })} · `}${effect(alert)}</span></span>
     <span class="when muted"><${Time} at=${alert.time}>${ago(alert.time, now)}<//></span></li>`)}</ol>`;
 }
 
@@ -59,18 +59,14 @@ function Filters({ query }) {
 function AlertTable({ alerts, now, query }) {
   if (!alerts.length) return html`<p class="nothing">No alert ${query.size ? "matches. " : "yet. One appears here when a threshold of the catalog is reached."}${query.size > 0 && html`<a href="/alerts">Show all</a>`}</p>`;
   const several = new Set(alerts.map((a) => a.currency)).size > 1;
-  const reaction = alerts.some((a) => a.latency_s != null);
   return html`<table class="cards alerts-table"><thead><tr>
-      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th>Does</th>
-      ${reaction && html`<th class="number">Reaction</th>`}</tr></thead>
+      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th>Does</th></tr></thead>
     <tbody>${alerts.map((alert) => html`<tr key=${alert.id}>
       <td class="when"><${Time} at=${alert.time}>${dayTime(alert.time)}:${clock(alert.time).slice(-2)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
       <td class="name"><${Id} id=${alert.customer} href=${customerHref(alert.customer)} /></td>
-      <td class="threshold">${thresholdText(alert)}</td>
+      <td class="threshold">${thresholdText(alert, { code: several })}</td>
       <td class="number spend">${money(alert.spend, alert.currency, { code: several })}</td>
-      <td class="effect"><${Chip} tone=${toneOfAlert(alert)}>${effect(alert)}<//></td>
-      ${reaction && html`<td class="number reaction">${alert.latency_s == null ? UNKNOWN : duration(Number(alert.latency_s))}</td>`}
-    </tr>`)}</tbody></table>`;
+      <td class="effect"><${Chip} tone=${toneOfAlert(alert)}>${effect(alert)}<//></td></tr>`)}</tbody></table>`;
 }
 
 const recent = (alert, now) => (now - Date.parse(alert.time) < 3_570_000 ? ago(alert.time, now) : "");

@@ -8,7 +8,11 @@ import { html } from "./parts.js";
 
 const TICKS_S = [10, 30, 60, 120, 300];
 const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-other"];
+const BAR = 0.72; // of its window's width
 let loading = null;
+
+/** Where a point stands, in seconds. */
+const middleOf = ({ at, end = at }) => (at + end) / 2000;
 
 /** The drawing library, once: a classic script of our own origin. */
 function drawing() {
@@ -47,8 +51,9 @@ export function stacked(columns) {
 }
 
 /**
- * points: [{at (ms), end (ms)?, values: [number|null], soFar?}], series: [{name}], kind "bars" | "lines",
- * format(value) for axis and cursor, label(point) for its time, ceiling: {value, text}? and zone for the axis.
+ * points: [{at (ms), end (ms)?, values: [number|null], soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
+ * to] in ms, format(value) for axis and cursor, label(point) for its time, ceiling: {value, text}? and zone for the axis.
+ * A point with an end is a window: it stands in its middle. With `ticks(ms, zone)` the axis names points, else minutes.
  */
 export class Chart extends Component {
   box = createRef();
@@ -83,7 +88,7 @@ export class Chart extends Component {
     const { points, series, kind } = this.props;
     const columns = series.map((_, i) => points.map((point) => point.values[i]));
     const drawn = kind === "bars" ? stacked(columns).reverse() : columns;
-    return [points.map((point) => point.at / 1000), ...drawn];
+    return [points.map(middleOf), ...drawn];
   }
 
   rebuild = async () => {
@@ -101,28 +106,29 @@ export class Chart extends Component {
 
   resize() {
     const width = this.box.current.clientWidth;
-    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.plot.height });
+    if (this.plot && width > 0 && width !== this.plot.width) this.rebuild();
   }
 
   options(UPlot) {
-    const { series, kind, zone, format, ceiling, ticks = hourMinute } = this.props;
+    const { series, kind, zone, format, ceiling, ticks } = this.props;
     const colours = { grid: ink("--hairline"), text: ink("--muted"), card: ink("--card") };
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: colours.text, font, ticks: { show: false } };
     const order = series.map((_, i) => i);
     if (kind === "bars") order.reverse();
-    const bars = UPlot.paths.bars({ size: [0.72, 40], align: 0 });
+    const width = this.box.current.clientWidth;
+    const bars = UPlot.paths.bars({ size: [BAR, Math.min(40, Math.max(1, BAR * this.slot(width - 64)))], align: 0 });
     return {
-      width: this.box.current.clientWidth,
+      width,
       height: this.props.height ?? 240,
       padding: [12, 8, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (zone ? UPlot.tzDate(new Date(seconds * 1000), zone) : new Date(seconds * 1000)),
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind !== "bars", size: 7 } },
-      scales: { x: { time: true, range: (_, low, high) => this.span(low, high) }, y: { range: (_, low, high) => this.rise(UPlot, low, high) } },
+      scales: { x: { time: true, range: () => this.props.span.map((at) => at / 1000) }, y: { range: (_, low, high) => this.rise(UPlot, low, high) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, space: 76, ...(this.props.span_s ? { incrs: TICKS_S } : { splits: () => this.splits() }), values: (_, at) => at.map((s) => ticks(s * 1000, zone)) },
-        { ...axis, grid: { stroke: colours.grid, width: 1 }, space: 56, size: (_, texts) => this.gutter(texts, font), values: (_, values) => values.map((v) => (v === null ? "" : format(v))) },
+        { ...axis, grid: { show: false }, size: 28, space: 76, ...(ticks ? { splits: (_, axis, low, high) => this.splits((high - low) / (width / 86), high), values: (_, at) => at.map((s) => ticks(this.props.points.find((point) => middleOf(point) === s)?.at ?? s * 1000, zone)) } : { incrs: TICKS_S, values: (_, at) => at.map((s) => hourMinute(s * 1000, zone)) }) },
+        { ...axis, grid: { stroke: colours.grid, width: 1 }, space: 36, size: (_, texts) => this.gutter(texts, font), values: (_, values) => values.map((v) => (v === null ? "" : format(v))) },
       ],
       series: [{}, ...order.map((i) => {
         const colour = ink(SERIES[Math.min(i, SERIES.length - 1)]);
@@ -136,12 +142,11 @@ export class Chart extends Component {
     };
   }
 
-  span(low, high) {
-    const { points, kind, span_s } = this.props;
-    if (span_s) return [high - span_s, high];
-    if (kind !== "bars" || !points.length) return [low, high];
-    const step = points.length > 1 ? (points.at(-1).at - points[0].at) / (points.length - 1) / 1000 : 86400;
-    return [low - step / 2, high + step / 2];
+  /** The part of `size` that the last window takes. */
+  slot(size) {
+    const { points, span } = this.props;
+    const last = points.at(-1);
+    return last?.end ? (size * (last.end - last.at)) / (span[1] - span[0]) : size;
   }
 
   rise(UPlot, low, high) {
@@ -149,11 +154,10 @@ export class Chart extends Component {
     return [Math.min(0, (low ?? 0) * 1.1), UPlot.rangeNum(0, top, 0.1, true)[1]];
   }
 
-  splits() {
-    const { points } = this.props;
-    const most = Math.max(2, Math.floor((this.plot?.width ?? this.box.current.clientWidth) / 86));
-    const every = Math.max(1, Math.ceil(points.length / most));
-    return points.filter((_, i) => i % every === 0).map((point) => point.at / 1000);
+  /** Points that may be named: at least `apart` from each other, and not too close to the right edge. */
+  splits(apart, high) {
+    let next = -Infinity;
+    return this.props.points.map(middleOf).filter((at) => at >= next && at <= high - apart * 0.4 && (next = at + apart));
   }
 
   gutter(texts, font) {
@@ -167,12 +171,10 @@ export class Chart extends Component {
     const last = this.props.points.at(-1);
     if (this.props.kind !== "bars" || !last?.soFar) return;
     const total = last.values.reduce((sum, value) => sum + Math.max(0, value ?? 0), 0);
-    const step = this.props.points.length > 1 ? last.at - this.props.points.at(-2).at : 86_400_000;
-    const [left, right] = [-0.36, 0.36].map((part) => plot.valToPos((last.at + part * step) / 1000, "x", true));
     const [top, bottom] = [total, 0].map((value) => plot.valToPos(value, "y", true));
     const pen = plot.ctx;
-    const middle = (left + right) / 2;
-    const half = Math.min((right - left) / 2, 20 * devicePixelRatio);
+    const middle = plot.valToPos(middleOf(last), "x", true);
+    const half = Math.min((BAR / 2) * this.slot(plot.bbox.width), 20 * devicePixelRatio) + 1;
     pen.save();
     pen.beginPath();
     pen.rect(middle - half, top, half * 2, bottom - top);
@@ -201,7 +203,7 @@ export class Chart extends Component {
     const from = this.state.cursor ?? (step > 0 ? -1 : points.length);
     const cursor = Math.min(points.length - 1, Math.max(0, from + step));
     this.point(cursor);
-    if (this.plot) this.plot.setCursor({ left: this.plot.valToPos(points[cursor].at / 1000, "x"), top: 10 }, false);
+    if (this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(points[cursor]), "x"), top: 10 }, false);
   };
 
   render({ sentence, points, series, exact, format, label, controls, empty }, { cursor, table, failed }) {

@@ -1,19 +1,21 @@
 // Customer: how much, for what, when does it stop, is access open?
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, day, dayTime, groupText, money, month, ownZone, percentOfLimit, period, quantity } from "./format.js";
+import { UNKNOWN, ago, day, dayTime, groupText, money, month, percentOfLimit, period, quantity } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
 import { Bar, Chip, Choice, Empty, Ghost, GhostValue, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
 const SERIES_MOST = 4;
+const DAY_MS = 86_400_000;
+const HOURS_MS = 2 * DAY_MS; // that a chart by the hour goes back
 
 const base = (id) => `/v1/customers/${encodeURIComponent(id)}`;
 export const paths = (id) => ({
   spend: `${base(id)}/spend`,
   access: `${base(id)}/access`,
-  events: `${base(id)}/events?limit=20`,
+  events: `${base(id)}/events?limit=10`,
   alerts: `/v1/alerts?${new URLSearchParams({ customer: id, order: "-time" })}`,
   series: (window) => `${base(id)}/spend/series?window=${window}`,
   usage: (meter, window, groups) => `${base(id)}/usage?${new URLSearchParams({ meter, window, ...(groups.length ? { group_by: groups.join() } : {}) })}`,
@@ -21,13 +23,9 @@ export const paths = (id) => ({
 
 /** What the view shows in its chart comes from the address: show=day|hour|total or meter=<name>. */
 export function chartPath(id, query, state) {
-  const show = query.get("show") ?? "day";
-  const window = show === "hour" ? "hour" : "day";
+  const window = query.get("show") === "hour" ? "hour" : "day";
   const meter = query.get("meter");
-  const spend = state.answers[paths(id).spend]?.value;
-  const missing = state.answers[paths(id).series(window)]?.status === "missing";
-  const shown = meter ?? (missing ? spend?.lines?.[0]?.meter : null);
-  return shown ? paths(id).usage(shown, window, groupsOf(spend, shown)) : paths(id).series(window);
+  return meter ? paths(id).usage(meter, window, groupsOf(state.answers[paths(id).spend]?.value, meter)) : paths(id).series(window);
 }
 
 /** The names of the groups by which a meter's usage was priced. */
@@ -77,19 +75,19 @@ function Head({ spend, access, zone, retry }) {
     <div class="hero-figures">
       <div><p class="label">Spend, ${period(value.period, zone)}</p>
         <p class="figure"><span class="amount">${money(total, currency)}</span>
-          <span class="of">${limit == null ? "no limit" : html`of ${money(limit, currency)}`}</span></p></div>
+          <span class="of">${total == null ? "not priced" : limit == null ? "no limit" : html`of ${money(limit, currency)}`}</span></p></div>
       <${Door} access=${open} failed=${access?.status === "failed"} />
     </div>
     ${limit != null && html`<div class="hero-bar"><${Bar} spend=${total} limit=${limit} marks=${marks} large />
       <span class="number">${percent} %</span></div>`}
     <dl class="facts">
       ${limit != null && html`<div><dt>Remaining</dt><dd>${open ? money(open.remaining, currency) : html`<${GhostValue} />`}</dd></div>`}
-      <div><dt>${limit != null ? "Resets" : "Period ends"}</dt><dd>${dayTime(open?.resets_at ?? value.period.end, zone)} ${zone ?? ownZone()}</dd></div>
+      <div><dt>${limit != null ? "Resets" : "Period ends"}</dt><dd>${dayTime(value.period.end, zone)} ${zone}</dd></div>
       ${value.credits_applied != null && html`<div><dt>Credits applied</dt><dd>${money(value.credits_applied, currency)}</dd></div>`}
       ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
       ${value.plan && html`<div><dt>Plan</dt><dd>${value.plan}</dd></div>`}
     </dl>
-    ${limit != null && html`<p class="muted line">${open?.closes === false ? "The limit alerts only; access stays open." : "The limit closes access as soon as it is reached."}${zone ? "" : ` Times are in your zone, ${ownZone()}.`}</p>`}
+    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached.</p>`}
   </section>`;
 }
 
@@ -105,38 +103,35 @@ function Door({ access, failed }) {
 function Lines({ entry, zone, retry }) {
   const value = entry?.value;
   const several = value?.lines.some((line) => Object.keys(line.group).length);
-  const text = value?.lines.some((line) => line.rate_text);
-  return html`<${Panel} id="lines" title="What it is made of" entry=${entry} retry=${retry} side=${value && html`<span class="muted">${month(middle(value.period), zone)}</span>`}>
+  return html`<${Panel} id="lines" title="What it is made of" entry=${entry} retry=${retry} side=${value && html`<span class="muted">${month(value.period.start, zone)}</span>`}>
     ${value?.lines.length === 0 ? html`<p class="nothing">No line yet: nothing that a rate prices was used in this period.</p>` : value && html`
-    <table class="cards lines"><thead><tr><th>Rate</th>${several && html`<th>Group</th>`}<th class="number">Quantity</th>${text && html`<th>Price</th>`}<th class="number">Amount</th></tr></thead>
+    <table class="cards lines"><thead><tr><th>Rate</th>${several && html`<th>Group</th>`}<th class="number">Quantity</th><th>Price</th><th class="number">Amount</th></tr></thead>
       <tbody>${value.lines.map((line) => {
         const size = quantity(line.quantity);
         return html`<tr key=${line.rate}><td class="name">${line.rate}</td>${several && html`<td class="group muted">${groupText(line.group)}</td>`}
           <td class="number quantity"><span title=${size.exact}>${size.text}</span> <span class="unit muted">${line.meter}</span></td>
-          ${text && html`<td class="price muted">${line.rate_text ?? UNKNOWN}</td>`}
+          <td class="price muted">${line.rate_text}</td>
           <td class="number spend">${money(line.amount, value.currency)}</td></tr>`;
       })}</tbody>
-      <tfoot><tr><th scope="row">Total</th>${several && html`<td class="filler"></td>`}<td class="filler"></td>${text && html`<td class="filler"></td>`}<td class="number spend">${money(value.total, value.currency)}</td></tr></tfoot>
+      <tfoot><tr><th scope="row">Total</th>${several && html`<td class="filler"></td>`}<td class="filler"></td><td class="filler"></td><td class="number spend">${money(value.total, value.currency)}</td></tr></tfoot>
     </table>`}
-    ${value?.unpriced?.length > 0 && html`<p class="unpriced"><${Icon} name="info" /><span>Metered and not priced: ${value.unpriced.map((u) => `${u.meter} ${groupText(u.group)} (${quantity(u.quantity).text})`).join(", ")}</span></p>`}
+    ${value?.unpriced?.length > 0 && html`<details class="muted"><summary>Metered and not priced: ${[...new Set(value.unpriced.map((u) => u.meter))].join(", ")}</summary>
+      <ul>${value.unpriced.map((u) => html`<li key=${u.meter + groupText(u.group)}>${u.meter}, ${groupText(u.group)}: <span class="number">${quantity(u.quantity).exact}</span></li>`)}</ul></details>`}
   <//>`;
 }
-
-/** Where the zone is not known, the middle of a period still lies in its month. */
-const middle = ({ start, end }) => (Date.parse(start) + Date.parse(end)) / 2;
 
 const OUTCOMES = { counted: ["good", "good"], duplicate: ["plain", "copy"], rejected: ["bad", "bad"], unmetered: ["plain", "info"], pending: ["warning", "wait"] };
 
 function Events({ entry, now, zone, retry }) {
   const rows = entry?.value?.data ?? [];
-  return html`<${Panel} id="events" title="Recent events" entry=${entry} rows=${5} retry=${retry}>
+  return html`<${Panel} id="events" title="Recent events" entry=${entry} rows=${5} className="recent" retry=${retry}>
     ${rows.length === 0 ? html`<p class="nothing">No event of this customer in reach.</p>` : html`
     <table class="cards events"><thead><tr><th>Time</th><th>Event</th><th>Outcome</th><th>Meters or reason</th></tr></thead>
       <tbody>${rows.map((event, i) => html`<tr key=${`${event.partition}/${event.offset}/${i}`}>
-        <td class="when"><${Time} at=${event.arrival ?? event.time}>${ago(event.arrival ?? event.time, now, zone)}<//></td>
+        <td class="when"><${Time} at=${event.arrival}>${ago(event.arrival, now, zone)}<//></td>
         <td class="name"><${Id} id=${event.id ?? UNKNOWN} most=${24} /> <span class="muted">${event.type ?? ""}</span></td>
         <td class="outcome"><${Chip} tone=${OUTCOMES[event.outcome]?.[0] ?? "plain"} icon=${OUTCOMES[event.outcome]?.[1] ?? "info"}>${event.outcome}<//></td>
-        <td class="meters muted">${event.error ?? ((event.meters ?? []).join(", ") || "none")}</td></tr>`)}</tbody></table>`}
+        <td class="meters muted">${event.error ?? (event.meters.join(", ") || "none")}</td></tr>`)}</tbody></table>`}
   <//>`;
 }
 
@@ -154,14 +149,14 @@ class SpendChart extends Component {
     const entry = (this.shown = state.answers[path]);
     const usage = path.includes("/usage?");
     const meter = usage ? new URLSearchParams(path.split("?")[1]).get("meter") : null;
-    const show = query.get("show") ?? "day";
+    const shown = query.get("show") ?? "day";
+    const show = usage && shown === "total" ? "day" : shown; // quantities of days need not add up: unique, max, latest
     const go = (changes) => actions.go(address(customerHref(id), query, changes));
     const meters = [...new Set((spend?.lines ?? []).map((line) => line.meter))];
-    const spendMissing = ["day", "hour"].some((w) => state.answers[paths(id).series(w)]?.status === "missing");
     const side = html`<span class="side"><select aria-label="Show in the chart" value=${meter ?? ""} onChange=${(e) => go({ meter: e.target.value || null })}>
-        ${!spendMissing && html`<option value="">Spend</option>`}${meters.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select>
-      <${Choice} label="Window" value=${show} options=${[["day", "Day"], ["hour", "Hour"], ["total", "Cumulative"]]} onChange=${(name) => go({ show: name === "day" ? null : name })} /></span>`;
-    const drawn = entry?.value ? shape(entry.value, { usage, show, zone, spend, meter, currency: spend?.currency ?? entry.value.currency }) : null;
+        <option value="">Spend</option>${meters.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select>
+      <${Choice} label="Window" value=${show} options=${[["day", "Day"], ["hour", "Hour"], ...(usage ? [] : [["total", "Cumulative"]])]} onChange=${(name) => go({ show: name === "day" ? null : name })} /></span>`;
+    const drawn = entry?.value ? shape(entry.value, { usage, show, zone, spend, meter, currency: spend?.currency }) : null;
     return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${5} retry=${() => actions.load(path)} side=${side}>
       ${drawn && html`<${Chart} ...${drawn} zone=${zone} />`}
     <//>`;
@@ -187,30 +182,44 @@ function shape(value, { usage, show, zone, spend, meter, currency }) {
   const now = Date.parse(value.as_of ?? new Date().toISOString());
   points.forEach((point) => { point.soFar = point.end > now; });
   const format = usage ? (v) => quantity(decimal(v)).text : (v) => money(decimal(v), currency);
-  if (show === "total") points = accumulated(points);
-  const word = show === "hour" ? "hour" : "day";
-  const hours = show === "hour" ? points.slice(-48) : points;
+  const total = show === "total";
+  const last = points.at(-1)?.end ?? now;
+  const { start, end } = spend?.period ?? { start: points[0]?.at ?? now - DAY_MS, end: last };
+  const span = show === "hour" ? [last - HOURS_MS, last] : [new Date(start).getTime(), new Date(end).getTime()];
+  points = total ? accumulated(points, span[0], now) : points.filter((point) => point.at >= span[0]);
   return {
-    points: hours, series: show === "total" ? [{ name: usage ? meter : "Spend so far" }] : names.map((name) => ({ name })), kind: show === "total" ? "lines" : "bars", format,
+    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format,
     label: atDayTime(zone), ticks: show === "hour" ? dayTime : day,
-    ceiling: show === "total" && !usage && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
-    sentence: sentence(hours, { usage, show, word, meter, zone, format }),
+    ceiling: total && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
+    sentence: sentence(points, { what: usage ? meter : "Spend", show, zone, format }),
   };
 }
 
 const decimal = (value) => (Math.abs(value) < 1e-12 ? "0" : Number(value.toPrecision(15)).toLocaleString("en-US", { useGrouping: false, maximumFractionDigits: 12 }));
 
-function accumulated(points) {
+const sumOf = (values) => values.reduce((a, b) => a + b, 0);
+
+/** Windows as a line from the start of the period until now; where no window is, it stays level. */
+function accumulated(points, start, now) {
   let sum = 0;
-  return points.map((point) => ({ ...point, values: [(sum += point.values.reduce((a, b) => a + b, 0))] }));
+  const steps = [{ at: start, values: [0] }];
+  const reach = (at) => at > steps.at(-1).at && steps.push({ at, values: [sum] });
+  for (const { at, end, values } of points) {
+    reach(at);
+    sum += sumOf(values);
+    reach(Math.min(end, now));
+  }
+  reach(now);
+  return points.length ? steps : [];
 }
 
-function sentence(points, { usage, show, word, meter, zone, format }) {
-  const what = usage ? meter : "Spend";
-  if (!points.length) return `${what} per ${word}`;
+function sentence(points, { what, show, zone, format }) {
+  const time = show === "hour" ? dayTime : day;
+  if (!points.length) return `${what} per ${show === "hour" ? "hour" : "day"}`;
   const range = `${day(points[0].at, zone)} to ${day(points.at(-1).at, zone)}`;
-  const sums = points.map((point) => point.values.reduce((a, b) => a + b, 0));
+  const sums = points.map((point) => sumOf(point.values));
   if (show === "total") return `${what}, cumulative, ${range}: ${format(sums.at(-1))} so far`;
   const most = sums.indexOf(Math.max(...sums));
-  return `${what} per ${word}, ${range}, highest ${format(sums[most])} on ${show === "hour" ? dayTime(points[most].at, zone) : day(points[most].at, zone)}`;
+  if (points.length === 1) return `${what} on ${time(points[0].at, zone)}: ${format(sums[0])}`;
+  return `${what} per ${show === "hour" ? "hour" : "day"}, ${range}, highest ${format(sums[most])} on ${time(points[most].at, zone)}`;
 }

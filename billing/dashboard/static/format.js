@@ -157,8 +157,8 @@ export function groupText(group) {
 }
 
 /** A threshold in words: "80 % · $400.00", or the amount alone where the rule is an amount. */
-export function thresholdText({ rule, threshold, currency }) {
+export function thresholdText({ rule, threshold, currency }, options) {
   const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(rule ?? "");
-  const amount = money(threshold, currency);
+  const amount = money(threshold, currency, options);
   return percent ? `${percent[1]} % · ${amount}` : amount;
 }

@@ -84,10 +84,7 @@ export function Strips({ state, now, actions }) {
       <button class="quiet" onClick=${actions.retry}>Retry now</button></div>`);
   }
   const ready = state.answers[READY]?.value;
-  for (const text of texts(ready?.waits_for)) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Waiting for ${text}</span></div>`);
-  for (const text of texts(ready?.warnings)) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text}</span></div>`);
+  for (const text of ready?.waiting_for ?? []) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Not ready: ${text}</span></div>`);
+  for (const text of ready?.warnings ?? []) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>Note: ${text}</span></div>`);
   return strips.length ? html`<div class="strips wide">${strips}</div>` : null;
 }
-
-/** A list of texts, or reasons by part. */
-const texts = (value) => (Array.isArray(value) ? value : Object.entries(value ?? {}).map(([part, reason]) => `${part}: ${reason}`));

@@ -2,7 +2,7 @@
 
 import { Component } from "./vendor/preact.mjs";
 import { UNKNOWN, age, ago, clock, count, duration, ownZone, rate } from "./format.js";
-import { health, totalLag, trend } from "./store.js";
+import { health, trend } from "./store.js";
 import { Chart } from "./chart.js";
 import { Chip, GhostValue, Icon, Id, Ordered, Panel, Tile, Time, customerHref, html } from "./parts.js";
 import { OVERVIEW } from "./spend.js";
@@ -15,29 +15,29 @@ export const pipelineNeeds = () => [PIPELINE, OVERVIEW, HISTORY, DEAD];
 export function Pipeline({ state, now, actions }) {
   const entry = state.answers[PIPELINE];
   const value = state.pipeline ?? entry?.value;
-  const counters = state.answers[OVERVIEW]?.value?.events ?? value?.counters;
+  const events = state.answers[OVERVIEW]?.value?.events;
   return html`<h1>Pipeline</h1><p class="sub">All workers. Times are in your zone, ${ownZone()}.</p>
     <${PipelineTiles} value=${value} state=${state} now=${now} />
     <${Charts} samples=${state.samples} history=${state.answers[HISTORY]} />
     <${Panel} id="partitions" title="Partitions, worst first" entry=${value ? { status: entry?.status === "failed" ? "failed" : "ready", error: entry?.error, value } : entry} rows=${8} retry=${() => actions.load(PIPELINE)}>
       ${value && html`<${Partitions} value=${value} samples=${state.samples} now=${now} />`}
     <//>
-    ${counters && html`<${Balance} counters=${counters} partitions=${value?.partitions} />`}
+    ${events && html`<${Balance} events=${events} />`}
     <${Rejected} entry=${state.answers[DEAD]} now=${now} retry=${() => actions.load(DEAD)} />`;
 }
 
 function PipelineTiles({ value, state, now }) {
   const show = (known, shown = count) => (known != null ? shown(known) : value ? UNKNOWN : html`<${GhostValue} />`);
-  const lag = totalLag(value);
+  const lag = value?.lag;
   const seconds = worst(value?.partitions, "lag_s");
   const latency = value?.latency_s;
   const lanes = value?.lanes;
   return html`<dl class="tiles pipeline-tiles" aria-label="Now">
-    <${Tile} lead label="Behind by" tone=${seconds > 10 ? "warning" : ""} note=${lag === null ? "events behind unknown" : `${count(lag)} events behind`}>${seconds === null ? show(lag, (events) => `${count(events)} events`) : age(seconds)}<//>
+    <${Tile} lead label="Behind by" tone=${seconds > 10 ? "warning" : ""} note=${lag == null ? "events behind unknown" : `${count(lag)} events behind`}>${seconds === null ? show(lag, (events) => `${count(events)} events`) : age(seconds)}<//>
     <${Tile} label="Events" note="counted per second">${show(value?.events_per_s, rate)}<//>
     <${Tile} label="Freshness" note="age of the data">${show(health(state, now).age_s ?? value?.freshness_s, age)}<//>
-    ${(latency || !value) && html`<${Tile} label="Event to total" note=${latency ? `p99 ${duration(latency.p99)}` : "p50"}>${show(latency?.p50, duration)}<//>`}
-    ${(lanes || !value) && html`<${Tile} label="Lanes running" note=${lanes ? `of ${count(lanes.limit)} · ${count(lanes.ready)} ready` : "of allowed"}>${show(lanes?.running)}<//>`}
+    <${Tile} label="Event to total" note=${latency ? `p99 ${duration(latency.p99)}` : "p50"}>${show(latency?.p50, duration)}<//>
+    <${Tile} label="Lanes running" note=${lanes ? `of ${count(lanes.limit)} · ${count(lanes.ready)} ready` : "of allowed"}>${show(lanes?.running)}<//>
     <${Tile} label="Workers" note=${value?.durability ? `durability: ${value.durability}` : ""} tone=${value?.workers === 0 ? "bad" : ""}>${show(value?.workers)}<//>
   </dl>`;
 }
@@ -50,13 +50,14 @@ class Charts extends Component {
     return next.samples !== this.props.samples || next.history !== this.props.history;
   }
   render({ samples, history }) {
-    const known = (history?.value?.data ?? []).map((row) => ({ at: row.time_ms ?? Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
+    const known = (history?.value?.data ?? []).map((row) => ({ at: Date.parse(row.time), per_s: row.events_per_s, in_per_s: row.in_per_s, lag: row.lag }));
     const start = samples[0]?.at ?? Infinity;
-    const all = [...known.filter((row) => row.at < start), ...samples].filter((row) => row.at > (samples.at(-1)?.at ?? Date.now()) - 300_000);
+    const end = samples.at(-1)?.at ?? Date.now();
+    const all = [...known.filter((row) => row.at < start), ...samples].filter((row) => row.at > end - 300_000);
     const last = all.at(-1);
     const chart = (id, title, format, fields, now) => html`<${Panel} id=${id} title=${title} entry=${{ value: all }}>
       <${Chart} points=${all.map((row) => ({ at: row.at, values: fields.map(([field]) => row[field] ?? null) }))} series=${fields.map(([, name]) => ({ name }))} kind="lines" format=${format}
-        label=${(point) => clock(point.at)} span_s=${300} height=${180} sentence=${last ? `Last 5 minutes, now ${now == null ? "unknown" : format(now)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>`;
+        label=${(point) => clock(point.at)} span=${[end - 300_000, end]} height=${180} sentence=${last ? `Last 5 minutes, now ${now == null ? "unknown" : format(now)}` : "Last 5 minutes"} empty="Filling as frames arrive." /><//>`;
     const incoming = all.some((row) => row.in_per_s != null);
     return html`<div class="pair">
       ${chart("flow", "Events per second", rate, [["per_s", "counted"], ...(incoming ? [["in_per_s", "in"]] : [])], last?.per_s)}
@@ -68,14 +69,16 @@ class Charts extends Component {
 const STATES = { running: ["good", "good"], paused: ["warning", "pause"], recovering: ["warning", "wait"], draining: ["warning", "wait"], unassigned: ["bad", "bad"] };
 
 function stateOf(partition) {
-  const word = partition.state ?? (partition.worker ? "owned" : "unassigned");
-  const [tone, icon] = STATES[word] ?? ["plain", "info"];
-  return html`<${Chip} tone=${tone} icon=${icon}>${word}<//>`;
+  const [tone, icon] = STATES[partition.state] ?? ["plain", "info"];
+  return html`<${Chip} tone=${tone} icon=${icon}>${partition.state}<//>`;
 }
+
+/** An event that is not done for a second holds its partition back; younger ones are the ordinary course. */
+const holds = (held) => held != null && Number(held.age_s) >= 1;
 
 /** Worst first: unknown and unassigned, then held back, then by lag. */
 function worstFirst(a, b) {
-  const weight = (p) => (p.lag == null || !p.worker ? 2 : p.held_back_by ? 1 : 0);
+  const weight = (p) => (p.lag == null || !p.worker ? 2 : holds(p.held_back_by) ? 1 : 0);
   return weight(b) - weight(a) || (b.lag ?? 0) - (a.lag ?? 0) || a.partition - b.partition;
 }
 
@@ -99,16 +102,13 @@ function Partition({ partition: p, trend: moves }) {
     <td class="trend muted">${moves ? html`<span class="known">${moves.word}${moves.clears_s ? `, clears in ${duration(moves.clears_s)}` : ""}</span>` : UNKNOWN}</td>
     <td class="number in-flight">${count(p.in_flight)}${p.oldest_in_flight_s != null && Number(p.oldest_in_flight_s) >= 1 ? html`<span class="muted"> · ${age(Number(p.oldest_in_flight_s))}</span>` : ""}</td>
     <td class="number ends muted">${count(p.watermark)} / ${count(p.end)}</td>
-    <td class="held">${held ? html`<span class="held-by"><${Icon} name="warning" /><span>offset ${count(held.offset)} for ${duration(held.age_s)}<br /><span class="muted">key ${held.key_hash ?? held.key ?? UNKNOWN}${held.reason ? `, ${held.reason}` : ""}${held.attempts > 1 ? `, attempt ${held.attempts}` : ""}</span></span></span>` : html`<span class="muted">nothing</span>`}</td>
+    <td class="held">${holds(held) ? html`<span class="held-by"><${Icon} name="warning" /><span>offset ${count(held.offset)} for ${duration(held.age_s)}<span class="muted">key ${held.key_hash}${held.reason ? `, ${held.reason}` : ""}${held.attempts > 1 ? `, attempt ${held.attempts}` : ""}</span></span></span>` : html`<span class="muted">nothing</span>`}</td>
   </tr>`;
 }
 
-function Balance({ counters, partitions }) {
-  const done = counters.counted + counters.duplicates_dropped + counters.unmetered + counters.dead_lettered;
-  const read = partitions?.every((p) => p.in_flight != null) ? partitions.reduce((sum, p) => sum + p.in_flight, 0) : null;
-  const inFlight = counters.accepted >= done ? counters.accepted - done : read;
-  const parts = [["counted", counters.counted], ["duplicates", counters.duplicates_dropped], ["unmetered", counters.unmetered], ["rejected", counters.dead_lettered, "#rejected"], ["in flight", inFlight, "#partitions"]];
-  return html`<p class="panel balance" aria-label="Balance"><b>${counters.accepted == null ? "Events:" : `${count(counters.accepted)} accepted =`}</b>
+function Balance({ events }) {
+  const parts = [["counted", events.counted], ["duplicates", events.duplicates_dropped], ["unmetered", events.unmetered], ["rejected", events.dead_lettered, "#rejected"], ["in flight", events.in_flight, "#partitions"]];
+  return html`<p class="panel balance"><b>${count(events.accepted)} accepted =</b>
     ${parts.map(([word, number, href], i) => html`${i ? " + " : " "}<span key=${word} class="term">${href ? html`<a href=${href}>${count(number)} ${word}</a>` : `${count(number)} ${word}`}</span>`)}</p>`;
 }
 

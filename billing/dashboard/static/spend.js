@@ -32,7 +32,7 @@ export function Spend({ state, query, rows, now, actions }) {
       <${Customers} state=${state} list=${list} query=${query} now=${now} actions=${actions} path=${spendPath(query, rows)} />
       <${Panel} id="newest-alerts" title="Newest alerts" entry=${state.answers[NEWEST_ALERTS]} rows=${8} className="alerts-beside"
         retry=${() => actions.load(NEWEST_ALERTS)} side=${html`<a href="/alerts">All alerts</a>`}>
-        <${AlertList} alerts=${newestAlerts(state.answers[NEWEST_ALERTS], state.alerts).slice(0, 8)} now=${now} />
+        <${AlertList} alerts=${newestAlerts(state.answers[NEWEST_ALERTS], state.alerts).slice(0, 8)} now=${now} code=${state.currencies?.length > 1 || overview?.value?.currencies.length > 1} />
       <//>
     </div>`}`;
 }

@@ -68,16 +68,12 @@ export function folded(state, name, data, now) {
   return FOLDS[name](fresh, data, now);
 }
 
-function older(data, shown) {
-  return data.as_of !== undefined && Date.parse(data.as_of) < shown;
-}
-
 function foldTotals(state, data, now) {
-  if (older(data, state.asOf.totals)) return state;
-  const asOf = data.as_of === undefined ? state.asOf.totals : Date.parse(data.as_of);
+  const asOf = Date.parse(data.as_of);
+  if (asOf < state.asOf.totals) return state;
   const rows = { ...state.rows };
-  for (const row of data.rows ?? []) rows[row.customer] = { ...row, at: now, asOf };
-  return { ...state, rows, currencies: data.currencies ?? state.currencies, asOf: { ...state.asOf, totals: asOf } };
+  for (const row of data.rows) rows[row.customer] = { ...row, at: now, asOf };
+  return { ...state, rows, currencies: data.currencies, asOf: { ...state.asOf, totals: asOf } };
 }
 
 function foldAlert(state, data) {
@@ -86,8 +82,8 @@ function foldAlert(state, data) {
 }
 
 function foldPipeline(state, data, now) {
-  if (older(data, state.asOf.pipeline)) return state;
-  const asOf = data.as_of === undefined ? now : Date.parse(data.as_of);
+  const asOf = Date.parse(data.as_of);
+  if (asOf < state.asOf.pipeline) return state;
   return { ...state, pipeline: data, samples: sampled(state.samples, data, now), asOf: { ...state.asOf, pipeline: asOf } };
 }
 
@@ -123,12 +119,10 @@ export function health(state, now) {
 
 /** The rows of a list answer with what the stream said since. */
 export function merged(entry, live) {
-  const listed = entry.value.as_of === undefined ? null : Date.parse(entry.value.as_of);
+  const listed = Date.parse(entry.value.as_of);
   return entry.value.data.map((row) => {
     const newer = live[row.customer];
-    if (!newer) return row;
-    const wins = listed !== null && newer.asOf ? newer.asOf >= listed : newer.at >= entry.at;
-    return wins ? { ...row, ...newer } : row;
+    return newer?.asOf >= listed ? { ...row, ...newer } : row;
   });
 }
 
@@ -179,18 +173,12 @@ export function newestAlerts(entry, live) {
 
 // ── Pipeline ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Events of lag over all partitions, or null while one of them is unknown. */
-export function totalLag(pipeline) {
-  const lags = (pipeline?.partitions ?? []).map((partition) => partition.lag);
-  return lags.length && lags.every((lag) => lag != null) ? lags.reduce((sum, lag) => sum + lag, 0) : null;
-}
-
 /** The samples of the last five minutes, at most one a second: {at, per_s, lag, lags: {topic/partition: lag}}. */
 export function sampled(samples, pipeline, now) {
   const last = samples.at(-1);
   if (last && now - last.at < 900) return samples;
   const lags = Object.fromEntries(pipeline.partitions.map((p) => [`${p.topic}/${p.partition}`, p.lag]));
-  const sample = { at: now, per_s: pipeline.events_per_s, lag: totalLag(pipeline), lags };
+  const sample = { at: now, per_s: pipeline.events_per_s, lag: pipeline.lag, lags };
   return [...samples.filter((s) => now - s.at <= HISTORY_S * 1000), sample];
 }
 

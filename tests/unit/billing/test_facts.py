@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import orjson
@@ -104,14 +104,14 @@ async def test_a_change_that_cannot_follow_is_refused(topic: FakeTopic) -> None:
 
 async def test_somebody_else_was_faster(topic: FakeTopic) -> None:
     class Overtaken(FakeTopic):
-        async def send(self, messages: list[Message]) -> None:  # type: ignore[override]
+        async def send(self, messages: Sequence[Message]) -> None:
             await topic.send([encode_catalog("billing-facts", 2, 0, catalog(CHANGED))])
             await topic.send(messages)
 
     async with following(topic) as facts:
         await register_first(facts, topic, "billing-facts", catalog())
+        slow = Overtaken(topic.clock)
         with pytest.raises(OvertakenError):
-            slow = Overtaken(topic.clock)
             await apply_catalog(facts, slow, "billing-facts", catalog(CHEAPER), from_ms=None, now_ms=topic.clock.now)
 
 
@@ -121,7 +121,7 @@ async def test_no_meter_counts_before_everybody_can_know_it(topic: FakeTopic) ->
         await register_first(facts, topic, "billing-facts", catalog())
         topic.clock.now += 3_600_000
         await topic.send([encode_catalog("billing-facts", 2, topic.clock.now - 3_000_000, catalog(CHANGED))])
-        while facts.version < 2:
+        while facts.version < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert facts.history.versions[1].from_ms == topic.clock.now + SLACK_MS
 

@@ -230,7 +230,7 @@ def test_memoised_lines_add_up_to_the_spend() -> None:
         spend = spend_of(customer.plan, "USD", usage).total
         expected = due_alerts("acme", customer.thresholds, spend, "USD", Window(NOV, DEC))
         assert reactions.due(customer, totals(dict(values))) == expected
-    assert Fraction(spend) > 0
+        assert Fraction(spend) > 0
 
 
 def test_prepare_is_not_a_coroutine() -> None:

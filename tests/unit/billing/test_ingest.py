@@ -49,7 +49,8 @@ def errors(problem: Problem) -> list[tuple[Any, Any]]:
 
 
 async def test_an_event_goes_into_the_log_as_it_came(sender: FakeSender) -> None:
-    body = b'  {"specversion":"1.0", "id":"1","source":"s","type":"other","subject":"k\xc3\xa4","time":"2026-11-01T12:00:00Z"} '
+    body = b'  {"specversion":"1.0", "id":"1","source":"s","type":"other","subject":"k\xc3\xa4",'
+    body += b'"time":"2026-11-01T12:00:00Z"} '
     assert await door(sender).take(body) == 1
     assert sender.sent == [Message("usage-events", "kä".encode(), body.strip())]
 

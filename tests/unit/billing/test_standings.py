@@ -90,7 +90,7 @@ async def test_a_total_that_moved_is_seen(standings: Standings, state: FakeState
     state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(1_000))
     standings.watch(True)
     async with asyncio.timeout(5):
-        while standings.snapshot is before:
+        while standings.snapshot is before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     (row,) = [row for row in standings.snapshot.rows if row.customer.id == "acme"]
     assert (row.as_json()["spend"], row.allowed, row.state) == ("100.00", False, "at")
@@ -102,7 +102,7 @@ async def test_a_price_that_changed_is_seen(standings: Standings, facts: Facts) 
     facts.take(Record(encode_catalog("t", 2, 0, cheaper).value, b"catalog/2"))
     standings.watch(True)
     async with asyncio.timeout(5):
-        while standings.snapshot is before:
+        while standings.snapshot is before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert [row.as_json()["spend"] for row in standings.snapshot.rows if row.customer.id == "acme"] == ["9.00"]
 

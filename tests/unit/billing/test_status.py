@@ -109,9 +109,11 @@ async def test_what_a_worker_says(status: PipelineStatus, sources: FakeSources) 
     sources.log_ends[0] = 12
     sources.post(
         "w1",
-        {"partition": 0, "watermark": 8, "in_flight": 4, "oldest_in_flight_ms": sources.clock.now - 3_000, "held_back_by": held},
+        {"partition": 0, "watermark": 8, "in_flight": 4, "held_back_by": held}
+        | {"oldest_in_flight_ms": sources.clock.now - 3_000},
         {"partition": 0, "watermark": 99, "topic": "of another topic"},
-        events_per_s=12.5, latency_ms={"p50": 20, "p99": 90}, lanes={"running": 1, "ready": 2, "limit": 9}, durability="aof",
+        events_per_s=12.5, latency_ms={"p50": 20, "p99": 90}, lanes={"running": 1, "ready": 2, "limit": 9},
+        durability="aof",
     )  # fmt: skip
     sources.post(
         "w2",

@@ -110,11 +110,11 @@ async def test_spend(store: Store, state: FakeState, kept: bool) -> None:
     statement = await store.statement(customer, MONTH)
     assert statement.spend is not None
     assert [(line.rate, line.quantity, line.amount) for line in statement.spend.lines] == [
-        ("large", 4_120, Decimal("41.20")), ("seats", 3, Decimal("15.00")),
+        ("large", Fraction(4_120), Decimal("41.20")), ("seats", Fraction(3), Decimal("15.00")),
     ]  # fmt: skip
     assert statement.spend.total == Decimal("56.20")
     assert [(entry.meter, dict(entry.group), entry.quantity) for entry in statement.unpriced] == [
-        ("tokens", {"model": "m-small", "region": "eu"}, 3)
+        ("tokens", {"model": "m-small", "region": "eu"}, Fraction(3))
     ]
 
 
@@ -144,7 +144,7 @@ async def test_access_closes_at_the_limit(store: Store, state: FakeState, facts:
     assert (before.allowed, before.remaining) == (True, Fraction("43.80"))
     state.add(facts.history, "acme", "tokens", ("m-large", ""), NOV + 50 * HOUR_S, of(4_380))
     after = access_of(await store.statement(customer, MONTH))
-    assert (after.allowed, after.remaining) == (False, 0)
+    assert (after.allowed, after.remaining) == (False, Fraction(0))
 
 
 async def test_who_is_known(store: Store, state: FakeState, facts: FakeFacts) -> None:
