@@ -175,7 +175,9 @@ def audit(*, start: Annotated[str | None, Parameter(name="--from")] = None, conf
         RFC 3339: only cells that begin there or later.
     """
     from billing.audit.command import audit_command
+    from billing.service import set_up_logging
 
+    set_up_logging()
     return audit_command(_load(config, "kafka", "redis"), start, _say)
 
 
@@ -207,7 +209,9 @@ def api(*, host: str | None = None, port: int | None = None, config: Config = No
 
 
 @app.command
-def send(file: str, /, *, url: str | None = None, config: Config = None) -> int:
+def send(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, url: str | None = None, config: Config = None
+) -> int:
     """Sends newline-delimited CloudEvents through the API; loses none.
 
     Parameters

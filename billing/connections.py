@@ -35,6 +35,12 @@ def process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
+def warning_of_other_catalog(config: BillingConfig) -> str:
+    """For a configured file that says something else than what is registered."""
+    path = config.catalog
+    return f"{path} differs from the registered catalog, which rules; to apply it: billing catalog apply {path}"
+
+
 def waiting_for(server: str, say: Say) -> Say:
     """Says once what is waited for, and again only when the reason changes."""
     last: list[str] = []

@@ -41,6 +41,8 @@ class Facts:
         self.history = CatalogHistory()
         self.registered: dict[int, bytes] = {}
         """version -> the catalog as it was registered."""
+        self.registered_ms = 0
+        """When the newest catalog was."""
 
     async def run(self) -> None:
         await self._follower.run()
@@ -92,6 +94,7 @@ class Facts:
             return
         self._latest = version
         self.registered[version] = raw
+        self.registered_ms = event.timestamp
         self._registered.set()
 
 

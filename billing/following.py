@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+import anyio
+
 from engine import Clock, Event, OffsetOutOfRange, Unanswered
 
 AGAIN_S = 0.5
@@ -62,7 +64,8 @@ class Follower:
             while True:
                 await self._patiently(self._step)
         finally:
-            await self._reader.stop()
+            with anyio.CancelScope(shield=True):
+                await self._reader.stop()
 
     async def reach_end(self) -> None:
         """Returns when the end was seen once."""

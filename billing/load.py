@@ -9,7 +9,6 @@ sent.
 import asyncio
 import bisect
 import itertools
-import json
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -18,11 +17,15 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import orjson
+
 EVENT_TYPE = "llm.request"
 SOURCE = "gateway"
 MODELS = {"m-small": (0.55, 900), "m-medium": (0.3, 1_600), "m-large": (0.15, 2_400)}
 """Share of the requests, and the median number of prompt tokens."""
 REGIONS = {"eu": 0.5, "us": 0.35, "ap": 0.15}
+_MODEL_NAMES, _MODEL_SHARES = list(MODELS), list(itertools.accumulate(share for share, _ in MODELS.values()))
+_REGION_NAMES, _REGION_SHARES = list(REGIONS), list(itertools.accumulate(REGIONS.values()))
 FIRST_NAMES = (
     "acme",
     "globex",
@@ -137,8 +140,8 @@ class Load:
             self._runs_left = 1 + int(chance.expovariate(1 / max(self._mixture.run_mean - 0.5, 0.01)))
         self._runs_left -= 1
         self._serial += 1
-        model = chance.choices(list(MODELS), [share for share, _ in MODELS.values()])[0]
-        region = chance.choices(list(REGIONS), list(REGIONS.values()))[0]
+        (model,) = chance.choices(_MODEL_NAMES, cum_weights=_MODEL_SHARES)
+        (region,) = chance.choices(_REGION_NAMES, cum_weights=_REGION_SHARES)
         data = {
             "prompt_tokens": 1 + int(chance.lognormvariate(0, 0.9) * MODELS[model][1]),
             "completion_tokens": 1 + int(chance.expovariate(1 / 260)),
@@ -271,4 +274,4 @@ class Drive:
 
 
 def _encode(event: dict[str, Any]) -> bytes:
-    return json.dumps(event, separators=(",", ":")).encode()
+    return orjson.dumps(event)

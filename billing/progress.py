@@ -165,6 +165,14 @@ class Tracks:
         self.notices = tuple(
             sorted((notice for notice in notices if notice.is_live(now_ms)), key=lambda one: one.time_ms)
         )
+        self._hand_out()
+
+    def drop_old_notices(self, now_ms: int) -> None:
+        """A board that cannot be read does not keep its last notices alive."""
+        if not all(notice.is_live(now_ms) for notice in self.notices):
+            self.see_notices(self.notices, now_ms)
+
+    def _hand_out(self) -> None:
         for track in self.partitions.values():
             track.notice = track.worker = None
         for notice in self.notices:

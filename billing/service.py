@@ -15,12 +15,17 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def run_service(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Runs `main` until it returns its exit code. The event it gets is set by SIGTERM or SIGINT."""
+    set_up_logging()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_main(main))
+
+
+def set_up_logging() -> None:
+    """Warnings on stderr; what the Kafka client says of servers the adapters say in our words."""
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the adapters say it in our words
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_main(main))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -123,7 +123,7 @@ class Standings:
         self._watched = False
 
     async def run(self, patiently: "Patience") -> None:
-        """Refreshes for ever, while somebody looks. `patiently` decides what to do where Redis does not answer."""
+        """Refreshes for ever, while somebody looks or Redis does not answer, of which `patiently` tells."""
         await self._facts.wait_for_catalog()
         loop = asyncio.get_running_loop()
         while True:
@@ -131,12 +131,13 @@ class Standings:
             begun_s = loop.time()
             self._begun += 1
             begun = self._begun
-            if await patiently(self._refresh):
+            came_through = await patiently(self._refresh)
+            if came_through:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
             await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
-            if not self._watched:
+            if came_through and not self._watched:
                 await self._wanted.wait()
 
     def watch(self, watched: bool) -> None:
@@ -170,7 +171,7 @@ class Standings:
                 customers[name] = catalog.customer(name)
         totals = await self._read_totals(customers.values(), as_of_ms // 1_000)
         rows = [await self._row(customer, totals, as_of_ms // 1_000) for customer in customers.values()]
-        self.snapshot = Snapshot(as_of_ms, tuple(sorted(rows, key=_by_share)))
+        self.snapshot = Snapshot(as_of_ms, tuple(sorted(rows, key=by_share)))
 
     async def _refresh_index(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -259,9 +260,18 @@ def matches(row: Row, *, state: str | None, currency: str | None, search: str | 
     return search is None or search.lower() in row.customer.id.lower()
 
 
-def by_spend(row: Row) -> tuple[bool, str, Fraction, str]:
+Place = tuple[bool | str | Fraction, ...]
+"""Where a row stands in an order; no two rows stand in one place."""
+
+
+def by_spend(row: Row) -> Place:
     """By currency first, since amounts of different currencies have no order; greatest spend first."""
     return row.spend is None, row.customer.currency or "", -Fraction(row.spend or 0), row.customer.id
+
+
+def by_share(row: Row) -> Place:
+    """Greatest share of the limit first; those without a limit last."""
+    return row.share is None, -(row.share or Fraction(0)), *by_spend(row)
 
 
 def totals_frame(snapshot: Snapshot, rows: Sequence[Row], freshness_s: float | None) -> dict[str, Any]:
@@ -272,10 +282,6 @@ def totals_frame(snapshot: Snapshot, rows: Sequence[Row], freshness_s: float | N
         "rows": [row.as_json() for row in rows],
         "currencies": snapshot.currencies(),
     }
-
-
-def _by_share(row: Row) -> tuple[bool, Fraction, tuple[bool, str, Fraction, str]]:
-    return row.share is None, -(row.share or Fraction(0)), by_spend(row)
 
 
 def _touches(day: int, period: Window) -> bool:

@@ -18,6 +18,10 @@ from engine import Clock, Unanswered
 COUNTERS = {"counted": "counted", "unmetered": "unmetered", "duplicate": "duplicates_dropped", "dead": "dead_lettered"}
 """Counters of a slice and the names under which people know them."""
 HISTORY_S = 300
+ASK_S = 2.0
+"""Whoever does not answer in so long is away, and keeps nobody from asking the others."""
+STALE_MS = 3_000
+"""An end of the log that was not asked for in so long is not known any more."""
 
 logger = logging.getLogger("billing.status")
 
@@ -53,6 +57,7 @@ class PipelineStatus:
         self._clock = clock
         self._interval_s = interval_s
         self._records_interval_ms = records_interval_s * 1_000
+        self._ends_at_ms = 0
         self._records_at_ms = 0
         self._tracks = Tracks()
         self._counters: dict[str, int] = dict.fromkeys(COUNTERS.values(), 0)
@@ -91,24 +96,28 @@ class PipelineStatus:
     async def _sample(self) -> None:
         before_ms = self._clock.now_ms()
         await self._ask("the end of the log", self._sample_ends(before_ms))
-        if before_ms - self._records_at_ms >= self._records_interval_ms:
-            await self._ask("progress records", self._sample_records())
-        await self._ask("the workers' board", self._sample_notices())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ask("the workers' board", self._sample_notices()))
+            if before_ms - self._records_at_ms >= self._records_interval_ms:
+                tasks.create_task(self._ask("progress records", self._sample_records()))
         await self._ask("when the oldest events arrived", self._sample_arrivals())
         self._remember()
 
     async def _ask(self, what: str, question: Awaitable[None]) -> None:
         try:
-            await question
-        except Unanswered as error:
+            async with asyncio.timeout(ASK_S):
+                await question
+        except (Unanswered, TimeoutError) as error:
+            reason = str(error) or f"no answer within {ASK_S:g} s"
             if what not in self.problems:
-                logger.warning("%s cannot be asked: %s", what, error)
-            self.problems[what] = str(error)
+                logger.warning("%s cannot be asked: %s", what, reason)
+            self.problems[what] = reason
         else:
             self.problems.pop(what, None)
 
     async def _sample_ends(self, before_ms: int) -> None:
         self._tracks.see_ends(before_ms, await self._sources.ends())
+        self._ends_at_ms = before_ms
 
     async def _sample_arrivals(self) -> None:
         for number, offset in self._tracks.unknown(self._clock.now_ms()):
@@ -164,23 +173,42 @@ class PipelineStatus:
         ends = [track.ends.end for track in self._tracks.partitions.values()]
         return None if not ends or None in ends else sum(end for end in ends if end is not None)
 
-    def lag_s(self, bucket: int) -> float | None:
-        """An upper bound for the age of accepted events that are not in the state of `bucket`; 0 if there are none."""
-        return _seconds(self._tracks.lag_ms(bucket, self._clock.now_ms()))
+    def lag_s(self, bucket: int, *, asked_ms: int) -> float | None:
+        """An upper bound for the age of what was accepted by `asked_ms` and is not in the state of `bucket`.
+
+        0 if there is no such event; where the log has not answered since then, the age of its last answer at least.
+        """
+        return self._bound_s(bucket, asked_ms)
 
     def reached(self, bucket: int) -> dict[int, int]:
         """By partition: the offset below which every event of the bucket is in the state."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._now_ms()
         return {number: track.counted_up_to(bucket, now_ms) for number, track in self._tracks.partitions.items()}
 
     def freshness_s(self) -> float | None:
         """The same over everything."""
-        return _seconds(self._tracks.lag_ms(None, self._clock.now_ms()))
+        return self._bound_s(None, self._now_ms() - STALE_MS)
+
+    def _bound_s(self, bucket: int | None, asked_ms: int) -> float | None:
+        now_ms = self._now_ms()
+        lag_ms = self._tracks.lag_ms(bucket, now_ms)
+        if lag_ms is not None and self._ends_at_ms < asked_ms:
+            lag_ms = max(lag_ms, now_ms - self._ends_at_ms)
+        return _seconds(lag_ms)
+
+    def _now_ms(self) -> int:
+        """To begin with before anything is told of what was sampled."""
+        now_ms = self._clock.now_ms()
+        self._tracks.drop_old_notices(now_ms)
+        return now_ms
+
+    def _end(self, track: PartitionTrack, now_ms: int) -> int | None:
+        return track.ends.end if now_ms - self._ends_at_ms <= STALE_MS else None
 
     def lag(self) -> int | None:
         """Events that are in the log and not done; None if that is not known of every partition."""
-        now_ms = self._clock.now_ms()
-        lags = [_lag(track, now_ms) for track in self._tracks.partitions.values()]
+        now_ms = self._now_ms()
+        lags = [_lag(track, self._end(track, now_ms), now_ms) for track in self._tracks.partitions.values()]
         return None if not lags or None in lags else sum(lag for lag in lags if lag is not None)
 
     def events_per_s(self) -> float:
@@ -201,11 +229,11 @@ class PipelineStatus:
 
     def view(self) -> dict[str, Any]:
         """`GET /v1/pipeline`."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._now_ms()
         notices = [notice.content for notice in self._tracks.notices]
         tracks = sorted(self._tracks.partitions.values(), key=lambda track: track.number)
         return {
-            "partitions": [_partition(self._topic, track, now_ms) for track in tracks],
+            "partitions": [self._partition(track, now_ms) for track in tracks],
             "workers": len(notices),
             "events_per_s": self.events_per_s(),
             "freshness_s": self.freshness_s(),
@@ -217,28 +245,28 @@ class PipelineStatus:
             "problems": [f"{what}: {why}" for what, why in self.problems.items()],
         }
 
+    def _partition(self, track: PartitionTrack, now_ms: int) -> dict[str, Any]:
+        notice: Mapping[str, Any] = track.notice or {}
+        oldest_ms = notice.get("oldest_in_flight_ms")
+        watermark, end = track.watermark(now_ms), self._end(track, now_ms)
+        lag_ms = None if watermark is None or end is None else track.lag_ms(watermark, now_ms)
+        return {
+            "topic": self._topic,
+            "partition": track.number,
+            "worker": track.worker,
+            "state": notice.get("state") or "unassigned",
+            "lag": _lag(track, end, now_ms),
+            "lag_s": _seconds(lag_ms),
+            "in_flight": notice.get("in_flight", 0),
+            "oldest_in_flight_s": None if oldest_ms is None else _seconds(max(0, now_ms - oldest_ms)),
+            "watermark": watermark,
+            "end": end,
+            "held_back_by": notice.get("held_back_by"),
+        }
 
-def _partition(topic: str, track: PartitionTrack, now_ms: int) -> dict[str, Any]:
-    notice: Mapping[str, Any] = track.notice or {}
-    oldest_ms = notice.get("oldest_in_flight_ms")
+
+def _lag(track: PartitionTrack, end: int | None, now_ms: int) -> int | None:
     watermark = track.watermark(now_ms)
-    return {
-        "topic": topic,
-        "partition": track.number,
-        "worker": track.worker,
-        "state": notice.get("state") or "unassigned",
-        "lag": _lag(track, now_ms),
-        "lag_s": None if watermark is None else _seconds(track.lag_ms(watermark, now_ms)),
-        "in_flight": notice.get("in_flight", 0),
-        "oldest_in_flight_s": None if oldest_ms is None else _seconds(max(0, now_ms - oldest_ms)),
-        "watermark": watermark,
-        "end": track.ends.end,
-        "held_back_by": notice.get("held_back_by"),
-    }
-
-
-def _lag(track: PartitionTrack, now_ms: int) -> int | None:
-    watermark, end = track.watermark(now_ms), track.ends.end
     return None if watermark is None or end is None else max(0, end - watermark)
 
 

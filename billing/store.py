@@ -145,11 +145,15 @@ class Store:
         return self._known(merge_cells(account.cells.items()).items())
 
     async def spend_by_window(self, customer: Customer, period: Window, kind: WindowKind) -> list[tuple[Window, Spend]]:
-        """What had been spent by the end of each window that holds usage, oldest first; for priced customers."""
+        """What had been spent by the end of each window that holds usage and of the first, oldest first.
+
+        For priced customers. What a plan costs without usage is there at the end of the first window.
+        """
         assert customer.plan is not None
         assert customer.currency is not None
         account = await self._reader.account(customer.id.encode(), *period)
-        by_window: dict[Window, list[tuple[Cell, Reading]]] = {}
+        first = customer.time_zone.window(kind, period.start_s)
+        by_window: dict[Window, list[tuple[Cell, Reading]]] = {first: []}
         for cell, reading in account.cells.items():
             by_window.setdefault(customer.time_zone.window(kind, cell.start_s), []).append((cell, reading))
         so_far: dict[Series, Reading] = {}

@@ -8,7 +8,15 @@ import anyio
 from billing.catalog import load_catalog
 from billing.clock import SystemClock
 from billing.config import BillingConfig
-from billing.connections import make_reader, make_sender, process_name, reach_kafka, reach_redis, waiting_for
+from billing.connections import (
+    make_reader,
+    make_sender,
+    process_name,
+    reach_kafka,
+    reach_redis,
+    waiting_for,
+    warning_of_other_catalog,
+)  # fmt: skip
 from billing.facts import Facts, register_first
 from billing.handler import BillingHandler
 from billing.service import quieten_collector
@@ -48,7 +56,7 @@ async def run_worker(config: BillingConfig, *, stop: asyncio.Event, say: Say, na
                     say("waiting for a catalog: set BILLING_CATALOG or run: billing catalog apply CATALOG")
                 await facts.wait_for_catalog()
                 if catalog is not None and catalog != facts.catalog:
-                    say(f"warning: {config.catalog} differs from the registered catalog, which rules")
+                    say(f"warning: {warning_of_other_catalog(config)}")
                 engine = _make_engine(config, facts, sender, state, clock, topics[config.topic], name, say)
                 starting.cancel()  # from here on a stop drains
                 await _run_engine(engine, stop)

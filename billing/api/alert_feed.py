@@ -6,6 +6,7 @@ do. A position in it is a vector, the next offset of each partition, so a reader
 arrived meanwhile in another partition.
 """
 
+import asyncio
 import base64
 import binascii
 import bisect
@@ -55,6 +56,8 @@ class AlertFeed:
 
     def __init__(self, *, kept_max: int) -> None:
         self._kept_max = kept_max
+        self.complete = asyncio.Event()
+        """Set by whoever reads the topic, once everything that was in it at the start is here."""
         self._alerts: list[Alert] = []
         self._ids: set[str] = set()
         self._positions: dict[int, int] = {}

@@ -26,6 +26,8 @@ def alert_routes(services: Services) -> list[Any]:
         """Alerts that were raised, each once, whatever was replayed."""
         newest_first = read_choice("order", order, frozenset({"time", "-time"})) == "-time"
         count = read_limit(limit, default=PAGE_MAX, most=PAGE_MAX)
+        if not services.feed.complete.is_set():
+            raise Problem(503, "not ready: the alerts so far are still being read", retry_after_s=1)
         find = services.feed.before if newest_first else services.feed.after
         try:
             page = find(since, customer=customer, limit=count)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
+from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.api.alerts import alert_routes
 from billing.api.customers import customer_routes
@@ -11,6 +13,7 @@ from billing.api.docs import POLICY, render_docs
 from billing.api.health import health_routes
 from billing.api.ingest import Door, ingest_route
 from billing.api.page import Page, page_routes
+from billing.api.parameters import CUSTOMERS
 from billing.api.pipeline import pipeline_routes
 from billing.api.problems import answer_problem
 from billing.api.services import Services
@@ -23,7 +26,7 @@ ABOUT = (
 )
 
 
-def create_app(services: Services, door: Door, page: Page) -> Litestar:
+def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
     """The application over services that may still be starting."""
 
     @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -33,9 +36,9 @@ def create_app(services: Services, door: Door, page: Page) -> Litestar:
     @get("/docs", include_in_schema=False, sync_to_thread=False)
     def docs(request: Request[Any, Any, Any]) -> Response[str]:
         text = render_docs(request.app.openapi_schema.to_schema())
-        return Response(text, media_type="text/html; charset=utf-8", headers={"content-security-policy": POLICY})
+        return Response(text, media_type="text/html", headers={"content-security-policy": POLICY})
 
-    return Litestar(
+    routes = Litestar(
         [
             ingest_route(door, bytes_max=services.config.request_bytes_max),
             *customer_routes(services),
@@ -55,3 +58,10 @@ def create_app(services: Services, door: Door, page: Page) -> Litestar:
         response_headers={},
         request_max_body_size=services.config.request_bytes_max,
     )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(CUSTOMERS):
+            scope["path"] = scope["raw_path"].decode()  # still encoded, so that a name may hold a slash
+        await routes(scope, receive, send)
+
+    return app

@@ -1,16 +1,15 @@
 """`/v1/customers`: usage, spend, access, recent events and the list of all."""
 
-import base64
-import binascii
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, cast
 
-import orjson
 from litestar import get
 from litestar.params import QueryParameter
 
+from billing.api.cursors import place_text, read_place
 from billing.api.parameters import (
     CustomerId,
     From,
@@ -19,6 +18,7 @@ from billing.api.parameters import (
     State,
     To,
     read_choice,
+    read_customer_id,
     read_instant_s,
     read_limit,
 )  # fmt: skip
@@ -32,20 +32,23 @@ from billing.domain.plans import Plan
 from billing.domain.rate_words import rate_text
 from billing.domain.spend import Line, Spend, Unpriced
 from billing.domain.timestamps import instant_text, time_text
-from billing.standings import STATES, Row, by_spend, matches
+from billing.standings import STATES, Place, Row, by_share, by_spend, matches
 from billing.store import ROWS_MAX, Statement, TooManyRows, UsageWindow, access_of
+from engine import Unanswered
 
 WINDOWS = frozenset({"hour", "day", "month", "total"})
 SERIES_WINDOWS = frozenset({"hour", "day"})
-ORDERS = frozenset({"-spend", "-limit_share"})
+ORDERS: Mapping[str, Callable[[Row], Place]] = {"-spend": by_spend, "-limit_share": by_share}
 DAY_S = 86_400
+KAFKA_AWAY = "the end of the log cannot be read at the moment, Kafka does not answer; ask again"
 
 Text = str | None
 
 
-async def find_customer(services: Services, customer_id: CustomerId) -> Customer:
-    """Raises Problem 404."""
+async def find_customer(services: Services, part: str) -> Customer:
+    """The customer that a part of the address names. Raises Problem 404."""
     require_facts(services)
+    customer_id = read_customer_id(part)
     customer = await services.store.find_customer(customer_id)
     if customer is None:
         raise Problem(404, f"neither the catalog nor any event names the customer {customer_id!r}")
@@ -113,11 +116,9 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         if customer.currency is None or not customer.priced:
             return {"currency": None, "data": [], "total": None} | _closing(customer, mark)
         steps = await services.store.spend_by_window(customer, month, kind)
-        total = steps[-1][1].total if steps else Decimal(0)
+        total = amount_text(steps[-1][1].total, customer.currency)
         data = _differences(steps, customer.currency)
-        return {"currency": customer.currency, "data": data, "total": amount_text(total, customer.currency)} | _closing(
-            customer, mark
-        )
+        return {"currency": customer.currency, "data": data, "total": total} | _closing(customer, mark)
 
     @get("/v1/customers/{customer_id:str}/access")
     async def access(customer_id: CustomerId) -> dict[str, Any]:
@@ -150,7 +151,11 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         count = read_limit(limit, default=50, most=200)
         await services.status.fresh()
         reached = services.status.reached(services.bucket_of(customer))
-        return {"data": await services.recent.find(customer.id, reached, outcome=chosen, limit=count)}
+        try:
+            data = await services.recent.find(customer.id, reached, outcome=chosen, limit=count)
+        except Unanswered as error:
+            raise Problem(503, KAFKA_AWAY, retry_after_s=1) from error
+        return {"data": data}
 
     return [usage, spend, series, access, events, list_route(services)]
 
@@ -169,14 +174,14 @@ def list_route(services: Services) -> Any:
     ) -> dict[str, Any]:
         """All customers in their current period. Amounts of different currencies are never compared."""
         require_facts(services)
-        by = read_choice("order", order, ORDERS) or "-spend"
+        by = read_choice("order", order, frozenset(ORDERS)) or "-spend"
+        behind = None if after is None else read_place(after, by)
         count = read_limit(limit, default=50, most=1_000)
         wanted = read_choice("state", standing, STATES)
         snapshot = await services.standings.fresh()
         rows = [row for row in snapshot.rows if matches(row, state=wanted, currency=currency, search=q)]
-        if by == "-spend":
-            rows.sort(key=by_spend)
-        page, following = _page(rows, _decode(after), count)
+        rows.sort(key=ORDERS[by])
+        page, following = _page(rows, by, behind, count)
         data = [row.as_json() | {"last_event": await _last_event(services, row)} for row in page]
         return {"data": data, "next": following, "as_of": time_text(snapshot.as_of_ms * 1_000)}
 
@@ -188,26 +193,17 @@ async def _last_event(services: Services, row: Row) -> str | None:
     return None if arrival_ms is None else time_text(arrival_ms * 1_000)
 
 
-def _page(rows: list[Row], after: str | None, count: int) -> tuple[list[Row], str | None]:
+def _page(rows: list[Row], order: str, behind: Place | None, count: int) -> tuple[list[Row], str | None]:
+    """The rows behind a place: as they stand now, since a row may have moved since the place was told."""
     first = 0
-    if after is not None:
-        first = next((index + 1 for index, row in enumerate(rows) if row.customer.id == after), 0)
+    if behind is not None:
+        try:
+            first = bisect_right(rows, behind, key=ORDERS[order])
+        except TypeError as error:
+            raise invalid("after", "must be the next of an earlier answer") from error
     page = rows[first : first + count]
     more = first + count < len(rows)
-    return page, _encode(page[-1].customer.id) if more and page else None
-
-
-def _encode(name: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(name)).decode().rstrip("=")
-
-
-def _decode(cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    try:
-        return str(orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
-    except (binascii.Error, ValueError) as error:
-        raise invalid("after", "must be the next of an earlier answer") from error
+    return page, place_text(order, ORDERS[order](page[-1])) if more and page else None
 
 
 def _read_groups(services: Services, meter: str | None, group_by: str | None) -> list[str]:

@@ -6,7 +6,7 @@ from litestar import Response, get
 
 from billing.api.services import Services
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4"
 
 
 def health_routes(services: Services) -> list[Any]:

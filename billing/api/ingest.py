@@ -17,7 +17,7 @@ from billing.domain.json_text import JsonProblem, check_depth
 from billing.domain.problems import InvalidEvent
 from billing.domain.problems import Problem as FieldProblem
 from billing.domain.timestamps import time_text
-from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, decode, moment_us
+from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, decode, decode_what_fits, moment_us
 from engine import Clock, Message, Sender, Unanswered
 
 CONTENT_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
@@ -102,7 +102,17 @@ class Door:
         return messages
 
     def _admit(self, raw: bytes, arrival_ms: int) -> Message:
-        event = decode(raw)
+        try:
+            event = decode(raw)
+        except InvalidEvent as error:
+            fits = decode_what_fits(raw)
+            raise InvalidEvent((*error.problems, *(self._problems(fits, arrival_ms) if fits else ()))) from None
+        if problems := self._problems(event, arrival_ms):
+            raise InvalidEvent(problems)
+        return Message(self._topic, event.subject.encode(), _stamp(raw, event, arrival_ms))
+
+    def _problems(self, event: UsageEvent, arrival_ms: int) -> list[FieldProblem]:
+        """Of its time, and of what meters want to read."""
         problems: list[FieldProblem] = []
         for check in (
             lambda: moment_us(event, arrival_ms, horizon_d=self._limits.horizon_d, grace_s=DOOR_GRACE_S),
@@ -112,9 +122,7 @@ class Door:
                 check()
             except InvalidEvent as error:
                 problems += error.problems
-        if problems:
-            raise InvalidEvent(problems)
-        return Message(self._topic, event.subject.encode(), _stamp(raw, event, arrival_ms))
+        return problems
 
 
 def split_events(body: bytes) -> Sequence[bytes]:

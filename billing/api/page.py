@@ -55,7 +55,8 @@ def _pack(asset: Asset) -> Served:
     if packed is not None and len(packed) >= len(asset.content):
         packed = None
     etag = f'"{hashlib.sha256(asset.content).hexdigest()[:16]}"'
-    return Served(asset.content, packed, asset.content_type, etag, FOR_A_YEAR if asset.cacheable else "no-cache")
+    media_type = asset.content_type.removesuffix("; charset=utf-8")  # which is added to every text
+    return Served(asset.content, packed, media_type, etag, FOR_A_YEAR if asset.cacheable else "no-cache")
 
 
 def _answer(request: Request[Any, Any, Any], served: Served) -> Response[bytes]:

@@ -1,11 +1,15 @@
 """Query parameters: read as text, checked here, refused by name."""
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from litestar.params import PathParameter, QueryParameter
 
 from billing.api.problems import invalid
 from billing.domain.timestamps import parse_time_us
+
+CUSTOMERS = "/v1/customers/"
+"""Below this a customer's name is a part of the address, percent-encoded as it came until `read_customer_id`."""
 
 CustomerId = Annotated[str, PathParameter(description="the subject of the customer's events")]
 RestOfPath = Annotated[str, PathParameter(description="the rest of the address")]
@@ -17,14 +21,21 @@ To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; the 
 State = Annotated[str | None, QueryParameter(name="state", description="near, at, none (no limit) or unpriced")]
 
 SECOND_US = 1_000_000
+LAST_US = parse_time_us("9999-01-01T00:00:00Z")
+"""No event is later."""
 
 
-def read_limit(text: str | None, *, default: int, most: int) -> int:
+def read_customer_id(part: str) -> str:
+    """The name that a part of an address stands for."""
+    return unquote(part)
+
+
+def read_limit(text: str | None, *, default: int, most: int, name: str = "limit") -> int:
     """A number of entries, 1 to `most`. Raises Problem."""
     if text is None:
         return default
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:10]) <= most:
-        raise invalid("limit", f"must be a whole number from 1 to {most}")
+        raise invalid(name, f"must be a whole number from 1 to {most}")
     return int(text)
 
 
@@ -34,8 +45,8 @@ def read_instant_s(name: str, text: str) -> int:
         instant_us = parse_time_us(text.replace(" ", "+"))  # a + that was not encoded arrives as a space
     except ValueError as error:
         raise invalid(name, str(error)) from error
-    if instant_us % SECOND_US or instant_us < 0:
-        raise invalid(name, "must be a whole second from 1970 on")
+    if instant_us % SECOND_US or not 0 <= instant_us <= LAST_US:
+        raise invalid(name, "must be a whole second from 1970 to 9998")
     return instant_us // SECOND_US
 
 

@@ -29,7 +29,7 @@ def pipeline_routes(services: Services) -> list[Any]:
         seconds: Annotated[str | None, QueryParameter(description=f"at most {HISTORY_S}, the default")] = None,
     ) -> dict[str, Any]:
         """One entry a second, oldest first: events that came and were counted, and the lag."""
-        count = read_limit(seconds, default=HISTORY_S, most=HISTORY_S)
+        count = read_limit(seconds, default=HISTORY_S, most=HISTORY_S, name="seconds")
         data = [
             {"time": time_text(line["time_ms"] * 1_000)} | {name: line[name] for name in line if name != "time_ms"}
             for line in services.status.history(count)
@@ -73,6 +73,7 @@ def _catalog(services: Services) -> dict[str, Any] | None:
     catalog = services.facts.catalog
     return {
         "version": services.facts.version,
+        "registered": time_text(services.facts.registered_ms * 1_000),
         "differs": services.catalog_differs(),
         "meters": len(catalog.meters),
         "plans": len(catalog.plans),

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from engine import Unanswered
 
@@ -49,6 +50,8 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     match error:
         case Unanswered():
             return _response(503, REDIS_AWAY, {}, {"retry-after": "1"})
+        case RequestEntityTooLarge():
+            return _response(413, "the request is larger than BILLING_REQUEST_BYTES_MAX allows", {}, {})
         case ValidationException():
             extra = error.extra if isinstance(error.extra, list) else []
             errors = [{"field": entry.get("key"), "problem": entry.get("message")} for entry in extra]

@@ -32,6 +32,7 @@ from billing.connections import (
     process_name,
     reach_kafka,
     reach_redis,
+    warning_of_other_catalog,
 )  # fmt: skip
 from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
@@ -229,6 +230,8 @@ async def _run_behind(parts: Parts) -> None:
             tasks.start_soon(parts.publisher.run)
             if parts.services.configured is not None:
                 await register_first(parts.facts, sender, config.facts_topic, parts.services.configured)
+                if parts.services.catalog_differs():
+                    say(f"warning: {warning_of_other_catalog(config)}")
             quieten_collector()
             await anyio.sleep_forever()
         finally:
@@ -254,13 +257,21 @@ async def _follow_status(parts: Parts) -> None:
 
 
 async def _follow_alerts(parts: Parts) -> None:
+    feed = parts.services.feed
+
     def take(event: Event) -> None:
-        alert = parts.services.feed.add(event.partition, event.offset, event.timestamp, event.value)
-        if alert is not None:
+        alert = feed.add(event.partition, event.offset, event.timestamp, event.value)
+        if alert is not None and feed.complete.is_set():
             parts.publisher.tell(alert)
 
     reader = make_reader(parts.config, parts.config.alerts_topic, parts.say)
-    await Follower(reader, take, parts.clock, wait_s=0.5).run()
+    follower = Follower(reader, take, parts.clock, wait_s=0.5)
+    parts.waiting.say("alerts", "those so far are still being read")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follower.run)
+        await follower.reach_end()
+        feed.complete.set()
+        parts.waiting.say("alerts", None)
 
 
 async def _follow_letters(parts: Parts) -> None:

@@ -11,6 +11,7 @@ from billing.api.letters import LetterBox
 from billing.api.recent import RecentEvents
 from billing.catalog import Catalog
 from billing.config import BillingConfig
+from billing.connections import warning_of_other_catalog
 from billing.domain.customers import Customer
 from billing.domain.timestamps import time_text
 from billing.facts import Facts
@@ -93,14 +94,14 @@ class Services:
         """What people should know although the process works."""
         found = ["the API is open: no keys are configured"]
         if self.catalog_differs():
-            path = self.config.catalog
-            found.append(f"{path} differs from the registered catalog; to apply it: billing catalog apply {path}")
+            found.append(warning_of_other_catalog(self.config))
         return found
 
     async def mark(self, customer: Customer) -> "Mark":
         """To be made before the state is read: how much a reading from now on may lack."""
+        asked_ms = self.clock.now_ms()
         await self.status.fresh()
-        return Mark(self.status.lag_s(self.bucket_of(customer)), self.clock)
+        return Mark(self.status.lag_s(self.bucket_of(customer), asked_ms=asked_ms), self.clock)
 
     def bucket_of(self, customer: Customer) -> int:
         """Where the engine keeps the customer."""

@@ -5,16 +5,17 @@ silent, `reload {reason}` where a reader cannot go on from where it was.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
+import anyio
 import orjson
 from litestar import Request, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
-from billing.api.hub import TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
+from billing.api.hub import PING_INTERVAL_S, TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
 from billing.api.parameters import OfCustomer, State, read_choice, read_limit
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
@@ -99,7 +100,9 @@ def stream_route(services: Services) -> Any:
         chosen = frozenset(topics.split(",")) if topics else TOPICS
         if unknown := chosen - TOPICS:
             raise invalid("topics", f"names {', '.join(sorted(unknown))}; there are {', '.join(sorted(TOPICS))}")
-        window = Window(customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX))
+        window = Window(
+            customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX, name="top")
+        )
         if len(services.hub) >= services.config.viewers_max:
             raise Problem(503, "as many streams are open as BILLING_VIEWERS_MAX allows", retry_after_s=5)
         frames = _frames(services, chosen, window, request.headers.get("last-event-id"))
@@ -110,7 +113,12 @@ def stream_route(services: Services) -> Any:
 
 async def _frames(
     services: Services, topics: frozenset[str], window: Window, last_id: str | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
+    """To begin with, pings until the alerts so far are known: else none could tell which of them a reader missed."""
+    while not (services.feed.complete.is_set() or services.hub.closed):
+        yield _ping(services)
+        with anyio.move_on_after(PING_INTERVAL_S):
+            await services.feed.complete.wait()
     try:
         viewer: Viewer = services.hub.join(topics, window)
     except TooManyViewers:

@@ -62,18 +62,13 @@ def _parse(value: bytes | None) -> dict[str, Any]:
     if not value or len(value) > VALUE_BYTES_MAX:
         raise CannotCount("no value, or one that is too large")
     try:
-        members = json.loads(
-            value.decode("utf-8", errors="strict"),
-            parse_int=_whole_number,
-            parse_float=_number,
-            parse_constant=_no_constant,
-            object_pairs_hook=_object,
-        )
+        members = _decoder.decode(value.decode("utf-8", errors="strict"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CannotCount(str(error)) from error
     if not isinstance(members, dict):
         raise CannotCount("not an object")
-    _check_nesting(members)
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX or b"\\u" in value:
+        _check_nesting(members)
     return members
 
 
@@ -157,3 +152,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise CannotCount("a member stands twice")
     return members
+
+
+_decoder = json.JSONDecoder(
+    parse_int=_whole_number, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_object
+)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property, lru_cache
 from typing import Any
 
 from billing.audit.events import CannotCount, Usage
@@ -26,7 +27,7 @@ _KEPT_AS = {"average": "sum"}
 """An average is kept as a sum and the number of its events."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeterRule:
     """One version of a meter. `definition`: the members of the catalog's entry."""
 
@@ -34,12 +35,12 @@ class MeterRule:
     version: int
     definition: Mapping[str, Any]
 
-    @property
+    @cached_property
     def aggregate(self) -> str:
         aggregation: str = self.definition["aggregation"]
         return _KEPT_AS.get(aggregation, aggregation)
 
-    @property
+    @cached_property
     def group_names(self) -> tuple[str, ...]:
         return tuple(sorted(self.definition.get("group_by") or {}))
 
@@ -53,8 +54,7 @@ class MeterRule:
         """The group's values in the order of `group_names`. Raises CannotCount."""
         paths = self.definition.get("group_by") or {}
         group = tuple(_group_text(member(usage, paths[name])) for name in self.group_names)
-        name = json.dumps([self.name, self.version, *group], ensure_ascii=False, separators=(",", ":"))
-        if len(name.encode()) > NAME_BYTES_MAX:
+        if _name_bytes(self.name, self.version, group) > NAME_BYTES_MAX:
             raise CannotCount("the group is too long")
         return group
 
@@ -75,20 +75,30 @@ class MeterRule:
 def member(usage: Usage, path: str) -> Any:
     """What stands at a path like `data.usage.tokens`; None where nothing does."""
     at: Any = usage.members
-    for name in path.split("."):
+    for name in _steps(path):
         at = at.get(name) if isinstance(at, dict) else None
     return at
+
+
+@lru_cache(maxsize=1_000)
+def _steps(path: str) -> list[str]:
+    return path.split(".")
+
+
+@lru_cache(maxsize=100_000)
+def _name_bytes(meter: str, version: int, group: tuple[str, ...]) -> int:
+    return len(json.dumps([meter, version, *group], ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def scalar_text(value: object) -> str | None:
     """A group or filter value as text; None for an object or a list."""
     match value:
+        case str():
+            return value
         case None:
             return ""
         case bool():
             return "true" if value else "false"
-        case str():
-            return value
         case int():
             return str(value)
         case Decimal():
@@ -108,14 +118,17 @@ def _group_text(value: object) -> str:
 
 def _scaled(value: object) -> int:
     """The quantity as whole units of 10**-12."""
+    exact: int | Fraction
     match value:
-        case str() if len(value) <= DECIMAL_CHARACTERS_MAX and _DECIMAL.fullmatch(value):
+        case int() if not isinstance(value, bool):
+            exact = value
+        case Decimal():
             exact = Fraction(value)
-        case int() | Decimal() if not isinstance(value, bool):
+        case str() if len(value) <= DECIMAL_CHARACTERS_MAX and _DECIMAL.fullmatch(value):
             exact = Fraction(value)
         case _:
             raise CannotCount("the quantity is no number")
-    if abs(exact) >= QUANTITY_END:
+    if not -QUANTITY_END < exact < QUANTITY_END:
         raise CannotCount("the quantity is too large")
     scaled = exact * SCALE
     if scaled.denominator != 1:

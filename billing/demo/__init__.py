@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import webbrowser
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from billing.audit.run import Report
 from billing.config import BillingConfig, load_config
 from billing.demo.catalog import CUSTOMERS, demo_catalog
 from billing.demo.parts import APACHE, EMBEDDED, Processes, next_free_port, start_kafka, start_redis
-from billing.demo.run import ApiClient, Watch, all_owned, wait_until_counted
+from billing.demo.run import ApiClient, Watch, all_owned, counters_of, wait_until_counted
 from billing.demo.screen import Screen, StepFailed
 from billing.load import Drive, Load, Sendable, customer_names
 from engine import ConfigError, Message, Sender
@@ -161,8 +161,9 @@ class Demo:
         await self.screen.step("workers", self._wait_for_workers(processes, api), lambda _: shown)
         sender = await self._make_sender(stack, config)
         self._welcome(config, time.monotonic() - began_s)
-        await self._drive(config, processes, api, sender)
-        await self._wait_until_counted(processes, api)
+        before = counters_of(await api.get("/v1/pipeline"))
+        sent = await self._drive(config, processes, api, sender, before)
+        await self._wait_until_counted(processes, api, sent, before)
         report = await self._audit(config)
         await processes.stop()
         return report
@@ -229,7 +230,16 @@ class Demo:
             webbrowser.open(page)
 
     # ---------------------------------------------------------------- the load, and its end
-    async def _drive(self, config: BillingConfig, processes: Processes, api: ApiClient, sender: Sender) -> None:
+    async def _drive(
+        self,
+        config: BillingConfig,
+        processes: Processes,
+        api: ApiClient,
+        sender: Sender,
+        before: Mapping[str, int],
+    ) -> int:
+        """Sends until it is to stop; how many events were sent."""
+
         async def publish(batch: Sequence[Sendable]) -> None:
             await sender.send([Message(config.topic, one.key, one.value) for one in batch])
 
@@ -248,6 +258,7 @@ class Demo:
             check=processes.check,
             now_s=time.monotonic,
             began_s=time.monotonic(),
+            before=before,
         )
         self.sending = True
         if self.choices.seconds is not None:
@@ -258,15 +269,20 @@ class Demo:
             watching.cancel()
         await watch.look()
         self.screen.end_status()
+        return drive.sent.events
 
-    async def _wait_until_counted(self, processes: Processes, api: ApiClient) -> None:
+    async def _wait_until_counted(
+        self, processes: Processes, api: ApiClient, sent: int, before: Mapping[str, int]
+    ) -> None:
         began_s = time.monotonic()
-        missing = await wait_until_counted(api, processes.check)
+        with self.screen.running("counting"):
+            missing = await wait_until_counted(api, processes.check, sent=sent, before=before)
         self.screen.line(f"counted the last {missing:,} in {time.monotonic() - began_s:.1f} s")
 
     async def _audit(self, config: BillingConfig) -> Report:
         began_s = time.monotonic()
-        report = await run_audit(config)
+        with self.screen.running("audit"):
+            report = await run_audit(config)
         answer = report.as_json()
         self.screen.line(
             f"audit: {answer['events']:,} events recounted, {answer['cells']:,} cells, "

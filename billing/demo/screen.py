@@ -5,7 +5,8 @@ On a terminal the last lines are written over; elsewhere, and with NO_COLOR, the
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
@@ -61,26 +62,28 @@ class Screen:
         Raises:
             StepFailed: it raised one; said here already.
         """
-        began_s = self._running[name] = self._now_s()
+        began_s = self._now_s()
         try:
-            result = await work
+            with self.running(name):
+                result = await work
         except StepFailed as error:
-            self._end_step(name)
             self.line(f"  ✗ {name.ljust(NAME_WIDTH)}{error}")
             error.told = True
             raise
-        except BaseException:
-            self._end_step(name)
-            raise
-        self._end_step(name)
         self.line(f"  ✓ {name.ljust(NAME_WIDTH)}{describe(result).ljust(34)}{self._now_s() - began_s:6.1f} s")
         return result
 
-    def _end_step(self, name: str) -> None:
-        del self._running[name]
-        if not self._running and self._lively:
-            self._clear()
-            self._status = ()
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Shows the seconds of what runs within, if it is slow."""
+        self._running[name] = self._now_s()
+        try:
+            yield
+        finally:
+            del self._running[name]
+            if not self._running and self._lively:
+                self._clear()
+                self._status = ()
 
     async def tick(self) -> None:
         """Shows the seconds of slow steps, for ever."""

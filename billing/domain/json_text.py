@@ -15,7 +15,11 @@ from billing.domain.money import DIGITS_MAX
 DEPTH_MAX = 64
 SURELY_SHORT = 10**60
 """Whole numbers below this in size have few enough digits."""
-_STRING = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)  # Also one that never ends: keeps the scan linear.
+_STRING = re.compile(
+    rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL
+)  # Also one that never ends: the scan is linear.
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _EXPONENT_MAX = 400
 
 
@@ -31,13 +35,15 @@ def check_depth(text: bytes) -> None:
     """
     if text.count(b"[") + text.count(b"{") <= DEPTH_MAX:
         return
+    if b"\\" not in text:
+        text = text.translate(None, _NO_MARKS).replace(b'""', b"")  # Two quotes in a row begin or end nothing.
     depth = 0
-    for byte in _STRING.sub(b"", text):
+    for byte in _STRING.sub(b"", text).translate(None, _NO_BRACKETS):
         if byte in b"[{":
             depth += 1
             if depth > DEPTH_MAX:
                 raise JsonProblem(f"must not nest deeper than {DEPTH_MAX}")
-        elif byte in b"]}":
+        else:
             depth -= 1
 
 

@@ -6,6 +6,7 @@ was decoded, nothing was dropped. Everything else (escapes, unknown members, any
 which also names every problem.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -112,6 +113,30 @@ def _decode_strictly(value: bytes) -> UsageEvent:
         raise InvalidEvent([_size_problem(None)])
     if not isinstance(members, dict):
         raise InvalidEvent([Problem("", "must be a JSON object: one CloudEvent")])
+    if problems := _member_problems(members):
+        raise InvalidEvent(problems)
+    return UsageEvent(**{name: members[name] for name in UsageEvent.__struct_fields__ if name in members})
+
+
+def decode_what_fits(value: bytes) -> UsageEvent | None:
+    """Of an event that `decode` refuses the members that are right, with stand-ins, so that they can be checked too.
+
+    None if the bytes hold no event at all.
+    """
+    if not value or len(value) > EVENT_BYTES_MAX:
+        return None
+    try:
+        members = parse(value)
+    except JsonProblem:
+        return None
+    if not isinstance(members, dict):
+        return None
+    wrong = {problem.field for problem in _member_problems(members)}
+    fit = {name: members[name] for name in UsageEvent.__struct_fields__ if name in members and name not in wrong}
+    return UsageEvent(**{"specversion": "1.0", "id": "-", "source": "-", "type": "", "subject": "-"} | fit)
+
+
+def _member_problems(members: Mapping[str, Any]) -> list[Problem]:
     problems = []
     if members.get("specversion") != "1.0":
         problems.append(Problem("specversion", 'must be "1.0"'))
@@ -120,9 +145,7 @@ def _decode_strictly(value: bytes) -> UsageEvent:
             problems.append(Problem(name, message))
     optional = ("time", "datacontenttype")
     problems += [Problem(name, "must be text") for name in optional if not isinstance(members.get(name), str | None)]
-    if problems:
-        raise InvalidEvent(problems)
-    return UsageEvent(**{name: members[name] for name in UsageEvent.__struct_fields__ if name in members})
+    return problems
 
 
 def _size_problem(value: bytes | None) -> Problem:

@@ -7,7 +7,6 @@ import pytest
 from selenium import webdriver
 
 from tests.browser.chromium import browsing, missing
-from tests.browser.fake_api import serving
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +18,3 @@ def browser() -> Iterator[webdriver.Chrome]:
         pytest.skip(reason)
     with browsing() as driver:
         yield driver
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    """Where a page with events, customers and spend is served. Here a stand-in for the API."""
-    with serving("load") as (_, address):
-        yield address

@@ -1,8 +1,7 @@
 """A stand-in for the API that serves the page with changing figures, in any of the states that people may see.
 
 `python -m tests.browser.fake_api --state load --port 8089`. States: load, unconfigured, no_events, delayed,
-disconnected (the stream is refused), part_failed, bare (only what the first contract has: no additions), loading
-(answers never come). The state can be changed while it runs.
+disconnected (the stream is refused), part_failed, loading (answers never come). The state can be changed while it runs.
 """
 
 import argparse
@@ -20,9 +19,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from billing.dashboard.assets import CONTENT_SECURITY_POLICY, load_assets
-from tests.browser.fake_data import ERRORS, RATES, Customer, World, text_time
+from tests.browser.fake_data import ERRORS, PER_PARTITION_PER_S, RATES, Customer, World, text_time
 
-STATES = ("load", "unconfigured", "no_events", "delayed", "disconnected", "part_failed", "bare", "loading")
+STATES = ("load", "unconfigured", "no_events", "delayed", "disconnected", "part_failed", "loading")
 FRAME_S = 0.4
 
 
@@ -45,6 +44,8 @@ class FakeApi:
         self.changed = threading.Condition()
         self.frames: list[tuple[str, dict[str, Any]]] = []
         self.requests: Counter[str] = Counter()
+        self.streams = 0
+        """How many are open, as far as writing to them has shown."""
 
     def run(self) -> None:
         """Lets the world go on until closed."""
@@ -58,7 +59,11 @@ class FakeApi:
 
     @property
     def freshness_s(self) -> float:
-        return 4.3 if self.state == "delayed" else 0.2
+        return 4.3 if self.state == "delayed" else round(max(0.1, *map(lag_s, self.world.partitions)), 3)
+
+    @property
+    def lag(self) -> int:
+        return sum(partition["lag"] for partition in self.world.partitions)
 
     def totals(self, rows: list[Customer]) -> dict[str, Any]:
         frame = {"as_of": now_text(), "freshness_s": self.freshness_s, "rows": [c.row() for c in rows]}
@@ -92,8 +97,6 @@ class FakeApi:
             return self.ready()
         if self.state == "unconfigured" and path != "/v1/pipeline":
             raise Failing("not ready: no catalog is registered yet")
-        if self.state == "bare" and (path in ADDED or parts[-1] in ("series", "events")):
-            raise Missing
         if self.state == "part_failed" and path == "/v1/alerts":
             raise Failing("alerts are being read, try again shortly")
         fixed = {
@@ -114,7 +117,11 @@ class FakeApi:
         raise Missing
 
     def ready(self) -> dict[str, Any]:
-        waits = ["catalog: none is registered; set BILLING_CATALOG or run: billing catalog apply CATALOG"] if self.state == "unconfigured" else []
+        waits = (
+            ["catalog: none is registered; set BILLING_CATALOG or run: billing catalog apply CATALOG"]
+            if self.state == "unconfigured"
+            else []
+        )
         warnings = [] if waits else ["the API is open: no keys are configured"]
         return {"ready": not waits, "waiting_for": waits, "warnings": warnings}
 
@@ -130,7 +137,8 @@ class FakeApi:
             "currencies": self.currencies(),
             "events": {
                 "per_s": round(self.world.rate, 1),
-                "accepted": sum(counters.values()) + sum(p["lag"] for p in self.world.partitions),
+                "accepted": sum(counters.values()) + self.lag,
+                "in_flight": self.lag,
                 **counters,
             },
             "audit": None if self.world.empty else audit,
@@ -157,9 +165,6 @@ class FakeApi:
             key=lambda r: -1.0 if r["limit_share"] is None or r["spend"] is None else float(r["limit_share"]),
             reverse=True,
         )
-        if self.state == "bare":
-            rows = [{k: v for k, v in r.items() if k not in ("limit_share", "time_zone")} for r in rows]
-            return {"data": rows[:50], "next": None}
         count = int(query.get("limit", "50"))
         return {"data": rows[:count], "next": "more" if len(rows) > count else None, "as_of": now_text()}
 
@@ -169,7 +174,7 @@ class FakeApi:
             held = {
                 "offset": p["end"] - p["lag"],
                 "key_hash": "9f31c07ae2",
-                "age_s": p["lag"] / 41,
+                "age_s": lag_s(p),
                 "attempts": 3,
                 "reason": "retrying in 2 s",
             }
@@ -179,12 +184,12 @@ class FakeApi:
                 "worker": f"worker-{number % 2 + 1}",
                 "state": "running",
                 "lag": p["lag"],
-                "lag_s": p["lag"] / 41 if number == 7 else 0.1,
+                "lag_s": lag_s(p),
                 "in_flight": min(p["lag"], 64),
-                "oldest_in_flight_s": p["lag"] / 41 if number == 7 else 0.02,
+                "oldest_in_flight_s": lag_s(p),
                 "watermark": p["end"] - p["lag"],
                 "end": p["end"],
-                "held_back_by": held if number == 7 and p["lag"] > 50 else None,
+                "held_back_by": held if number == 7 and p["lag"] else None,
             }
             partitions.append(
                 partition
@@ -200,12 +205,8 @@ class FakeApi:
             "workers": 2,
             "events_per_s": round(self.world.rate, 1),
             "freshness_s": self.freshness_s,
+            "lag": None if self.state == "part_failed" else self.lag,
         }
-        if self.state == "bare":
-            return {
-                **frame,
-                "partitions": [{k: v for k, v in p.items() if k not in ("state", "lag_s")} for p in partitions],
-            }
         added = {
             "as_of": now_text(),
             "latency_s": {"p50": 0.021, "p99": 0.084},
@@ -245,7 +246,7 @@ class FakeApi:
         start, end = customer.period(now)
         closing = {"time_zone": customer.zone, "as_of": now_text(), "lag_s": self.freshness_s}
         if rest == "spend":
-            return bare(self.state, spend_of(customer, start, end, now) | closing)
+            return spend_of(customer, start, end, now) | closing
         if rest == "access":
             remaining = (
                 None if customer.limit is None else str(max(Decimal(0), Decimal(customer.limit) - customer.spend))
@@ -258,26 +259,19 @@ class FakeApi:
                 "limit": customer.limit,
                 "remaining": remaining,
             }
-            return bare(self.state, answer | closing | {"resets_at": text_time(end)})
+            return answer | closing | {"resets_at": text_time(end)}
         if rest == "events":
-            return {"data": [event for owner, event in reversed(self.world.events) if owner == name][:20]}
+            return {
+                "data": [event for owner, event in reversed(self.world.events) if owner == name][: int(query["limit"])]
+            }
         if rest in ("spend/series", "usage"):
             rows = parts_of(customer, start, now, query.get("window", "day"), rest == "usage", query)
             return {"currency": customer.currency, "data": rows, "total": str(customer.spend)} | closing
         raise Missing
 
 
-ADDED = ("/v1/overview", "/v1/pipeline/history", "/v1/dead-letters")
-EXTRA = ("time_zone", "as_of", "projected", "plan", "unpriced", "thresholds", "resets_at")
-
-
-def bare(state: str, answer: dict[str, Any]) -> dict[str, Any]:
-    if state != "bare":
-        return answer
-    kept = {name: value for name, value in answer.items() if name not in EXTRA}
-    for line in kept.get("lines", []):
-        line.pop("rate_text", None)
-    return kept
+def lag_s(partition: dict[str, int]) -> float:
+    return round(partition["lag"] / PER_PARTITION_PER_S, 3)
 
 
 def stands(row: dict[str, Any], state: str | None) -> bool:
@@ -342,10 +336,8 @@ def parts_of(
             continue
         total, dealt = (Decimal(quantity) if usage else amount), Decimal(0)
         for n, begin in enumerate(starts):
-            share = (
-                total - dealt if n == len(starts) - 1 else round(total * weights[n] / sum(weights), 0 if usage else 2)
-            )
-            dealt += share
+            reached = round(total * sum(weights[: n + 1]) / sum(weights), 0 if usage else 2)
+            share, dealt = reached - dealt, reached
             place = {"start": text_time(begin), "end": text_time(begin + step)}
             rows.append(
                 place | ({"group": group, "value": str(share)} if usage else {"rate": name, "amount": str(share)})
@@ -410,6 +402,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         at = len(api.frames)
+        with api.changed:
+            api.streams += 1
         try:
             self.frame("hello", {"as_of": now_text(), "catalog_version": 3})
             while not api.closed.is_set() and api.state != "disconnected":
@@ -420,6 +414,9 @@ class Handler(BaseHTTPRequestHandler):
                     self.frame(name, content)
         except (BrokenPipeError, ConnectionResetError):
             return
+        finally:
+            with api.changed:
+                api.streams -= 1
 
     def frame(self, name: str, content: dict[str, Any]) -> None:
         self.wfile.write(f"event: {name}\ndata: {json.dumps(content)}\n\n".encode())

@@ -45,7 +45,9 @@ NAMES = (
     "halcyon",
 )
 ZONES = ("Europe/Berlin", "America/New_York", "UTC", "Asia/Tokyo")
-LIMITS = (None, "500.00", "250.00", "1000.00", "120.00", "80.00", "2000.00")
+LIMITS = ("500.00", "250.00", None, "1000.00", "120.00", "80.00", "2000.00")
+SHARES = {0: 0.82, 3: 1.04}
+"""Of their limit, of customers by their place; of others by chance."""
 RATES: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("large model, prompt", "tokens", {"model": "m-large", "kind": "prompt"}, "0.00002", "$0.00002 per token"),
     ("large model, completion", "tokens", {"model": "m-large", "kind": "completion"}, "0.00006", "$0.00006 per token"),
@@ -58,6 +60,8 @@ ERRORS = (
     "time: lies more than 34 days before its arrival",
     "not valid JSON",
 )
+HELD_MAX = 70
+PER_PARTITION_PER_S = 41
 LONG_ID = "org_7f3a9c1e-52d4-4b7e-9a60-2f8f1b6c0d11-production-eu-central"
 
 
@@ -75,7 +79,7 @@ class Customer:
         self.limit = LIMITS[index % len(LIMITS)]
         self.plan = None if index == 13 else ("scale" if index % 3 == 0 else "pay-as-you-go")
         self.weight = 1 / (index + 1)
-        goal = float(self.limit or 300) * chance.uniform(0.1, 0.9) if index != 3 else float(self.limit or 1) * 1.04
+        goal = float(self.limit or 300) * SHARES.get(index, chance.uniform(0.1, 0.9))
         self.shares = [0.34, 0.4, 0.2, 0.06]
         self.quantities = [int(goal * share / float(rate[3])) for share, rate in zip(self.shares, RATES, strict=True)]
         self.last_event = datetime.now(UTC) - timedelta(seconds=chance.uniform(0, 5000))
@@ -126,6 +130,7 @@ class World:
         self.partitions = [{"end": 4_000_000 + 7 * n, "lag": self.chance.randint(0, 9)} for n in range(12)]
         self.rate = 487.0
         self.history: list[dict[str, Any]] = []
+        self.remembered = datetime.now(UTC)
         self.empty = empty
         if empty:
             self._forget()
@@ -173,18 +178,19 @@ class World:
         for number, partition in enumerate(self.partitions):
             partition["end"] += count // 12
             partition["lag"] = partition["lag"] + count // 12 if number == 7 else self.chance.randint(0, 9)
-        if self.partitions[7]["lag"] > 2_000:
+        if self.partitions[7]["lag"] > HELD_MAX:
             self.partitions[7]["lag"] = 0
-        if not self.history or datetime.now(UTC).timestamp() * 1000 - self.history[-1]["time_ms"] >= 1000:
-            self._remember(datetime.now(UTC))
+        now = datetime.now(UTC)
+        if now - self.remembered >= timedelta(seconds=1):
+            self._remember(now)
 
     def _remember(self, moment: datetime) -> None:
         come = max(0.0, self.rate + self.chance.uniform(-60, 60))
         lag = sum(p["lag"] for p in self.partitions) + self.chance.randint(0, 40)
-        at = int(moment.timestamp() * 1000)
+        self.remembered = moment
         self.history = [
             *self.history[-299:],
-            {"time_ms": at, "in_per_s": come, "events_per_s": self.rate, "lag": lag, "lag_s": 0.2},
+            {"time": text_time(moment), "in_per_s": come, "events_per_s": self.rate, "lag": lag, "lag_s": 0.2},
         ]
         self.rate = max(120.0, self.rate + self.chance.uniform(-12, 12))
 
@@ -212,7 +218,6 @@ class World:
                     "currency": customer.currency,
                     "limit": customer.limit,
                     "time": text_time(now - timedelta(minutes=(100 - percent) * 31) if past else now),
-                    "latency_s": round(self.chance.uniform(0.03, 0.2), 3),
                 }
             )
         self.alerts += fired

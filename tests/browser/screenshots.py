@@ -1,70 +1,91 @@
-"""`python -m tests.browser.screenshots [--into FOLDER] [--all]`: the page as people see it, on made-up figures.
+"""`python -m tests.browser.screenshots [--into FOLDER]`: the page as people see it, on made-up figures.
 
-Without `--all` only the few that the documentation shows.
+Files are named view-WIDTHxHEIGHT-theme.png. The figures are seeded, so that they differ from run to run only by time.
 """
 
 import argparse
 import base64
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from selenium import webdriver
 
 from tests.browser.chromium import browsing, resize
-from tests.browser.fake_api import serving
+from tests.browser.fake_api import FakeApi, serving
+from tests.browser.reading import open_view, text, wait
 
-SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
-VIEWS = {"spend": "/", "customer": "/customers/acme", "alerts": "/alerts", "pipeline": "/pipeline"}
-SHOWN = {("load", view, "wide", scheme) for view in VIEWS for scheme in ("light", "dark")} | {
-    ("load", "spend", "narrow", "light"),
-    ("load", "customer", "narrow", "dark"),
-    ("no_events", "spend", "wide", "light"),
-    ("disconnected", "spend", "wide", "light"),
-}
-STATES = ("load", "no_events", "unconfigured", "disconnected", "delayed", "part_failed", "bare")
-SETTLE_S = 3.0
+WIDE = (1280, 800)
+NARROW = (390, 844)
+SCHEMES = ("light", "dark")
+SETTLE_S = 4.0
+"""Until charts are drawn and frames were folded in."""
+MOST_BYTES = 200_000
 
 
-def shoot(driver: webdriver.Chrome, path: Path, *, whole: bool = False) -> None:
-    image = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
-    path.write_bytes(base64.b64decode(image["data"]))
+class Shot(NamedTuple):
+    """One picture: a view at an address path, in a state of the API."""
+
+    view: str
+    path: str
+    size: tuple[int, int] = WIDE
+    schemes: tuple[str, ...] = SCHEMES
+    state: str = "load"
 
 
-def take(folder: Path, *, everything: bool) -> int:
-    """Writes the pictures and returns how many."""
+SHOTS = (
+    Shot("spend", "/"),
+    Shot("customer", "/customers/acme"),
+    Shot("alerts", "/alerts"),
+    Shot("pipeline", "/pipeline"),
+    Shot("spend", "/", NARROW),
+    Shot("customer", "/customers/acme", NARROW),
+    Shot("empty", "/", schemes=("light",), state="no_events"),
+    Shot("disconnected", "/", schemes=("light",), state="disconnected"),
+)
+
+
+def take(folder: Path) -> list[Path]:
+    """Writes the pictures and returns their paths.
+
+    Raises:
+        ValueError: a picture is larger than MOST_BYTES.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    count = 0
-    for scheme in ("light", "dark"):
-        for state in STATES:
-            wanted = [
-                (state, v, s, scheme) for v in VIEWS for s in SIZES if everything or (state, v, s, scheme) in SHOWN
-            ]
-            if wanted:
-                count += _take_state(folder, state, scheme, wanted)
-    return count
+    paths = []
+    for scheme in SCHEMES:
+        with browsing(dark=scheme == "dark") as driver:
+            for shot in SHOTS:
+                if scheme in shot.schemes:
+                    path = folder / f"{shot.view}-{shot.size[0]}x{shot.size[1]}-{scheme}.png"
+                    path.write_bytes(_picture(driver, shot))
+                    paths.append(path)
+    if large := [path.name for path in paths if path.stat().st_size > MOST_BYTES]:
+        raise ValueError(f"larger than {MOST_BYTES:,} bytes: {', '.join(large)}")
+    return paths
 
 
-def _take_state(folder: Path, state: str, scheme: str, wanted: list[tuple[str, str, str, str]]) -> int:
-    first = "load" if state == "disconnected" else state
-    with serving(first) as (api, address), browsing(dark=scheme == "dark") as driver:
-        for _, view, size, _ in wanted:
-            api.state = first
-            resize(driver, *SIZES[size])
-            driver.get(address + VIEWS[view])
-            time.sleep(SETTLE_S)
-            if state == "disconnected":
-                api.state = state
-                time.sleep(SETTLE_S)
-            shoot(driver, folder / f"{view}-{state.replace('_', '-')}-{size}-{scheme}.png")
-    return len(wanted)
+def _picture(driver: webdriver.Chrome, shot: Shot) -> bytes:
+    resize(driver, *shot.size)
+    with serving("load" if shot.state == "disconnected" else shot.state) as (api, address):
+        open_view(driver, address, shot.path)
+        time.sleep(SETTLE_S)
+        if shot.state == "disconnected":
+            _disconnect(driver, api)
+        image = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": False})
+    return base64.b64decode(image["data"])
+
+
+def _disconnect(driver: webdriver.Chrome, api: FakeApi) -> None:
+    api.state = "disconnected"
+    wait(driver, "the cut is not told", lambda: "Not connected since" in text(driver, ".strip.bad"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--into", type=Path, default=Path("docs/screenshots"))
-    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--into", type=Path, default=Path(__file__).parents[2] / "docs" / "screenshots")
     options = parser.parse_args()
-    print(f"{take(options.into, everything=options.all)} screenshots in {options.into}")
+    print(f"{len(take(options.into))} screenshots in {options.into}")
 
 
 if __name__ == "__main__":

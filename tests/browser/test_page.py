@@ -1,6 +1,8 @@
-"""The page on a running system with load, whoever serves it: `base_url` names where."""
+"""The page on a running system: what it shows is what the API says, and what it does when the line is cut."""
 
 import time
+from collections.abc import Iterator
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +22,22 @@ from tests.browser.reading import (
     wait,
 )
 from tests.browser.relay import relaying
+from tests.browser.running import COMPLETION_USD, Running, running
+
+LIVE = ("Live", "Delayed")
+CUSTOMERS = ("acme", "globex", "himal", "hooli", "sakura")
+
+
+@pytest.fixture(scope="module")
+def system(browser: webdriver.Chrome) -> Iterator[Running]:
+    """It starts only where there is a browser to look at it."""
+    with running() as one:
+        yield one
+
+
+@pytest.fixture
+def base_url(system: Running) -> str:
+    return system.address
 
 
 def first_customer(driver: webdriver.Chrome) -> str:
@@ -32,7 +50,7 @@ def test_every_view_shows_figures_and_complains_of_nothing(browser: webdriver.Ch
     complaints(browser), requested_hosts(browser)
     for path in paths:
         open_view(browser, base_url, path)
-        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith(("Live", "Delayed")))
+        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith(LIVE))
         shown = text(browser, "main")
         assert any(letter.isdigit() for letter in shown)
         assert not UNREAD.search(shown), shown
@@ -50,19 +68,81 @@ def test_the_nearest_to_its_limit_comes_first(browser: webdriver.Chrome, base_ur
     assert texts(browser, "th[aria-sort=descending]") == ["Of limit"]
 
 
+def test_the_figures_of_every_customer_are_those_of_the_api(browser: webdriver.Chrome, system: Running) -> None:
+    with system.still():
+        open_view(browser, system.address, "/")
+        spent = [row["spend"] for row in system.get("/v1/customers", order="-limit_share")["data"]]
+        wait(
+            browser, "spend differs", lambda: list(map(amount, texts(browser, "td.spend"))) == list(map(Decimal, spent))
+        )
+        listed = {row["customer"]: row for row in system.get("/v1/customers")["data"]}
+        names = texts(browser, ".customers tbody td.name")
+        assert set(names) == set(listed)
+        shown = zip(
+            names, texts(browser, "td.spend"), texts(browser, "td.limit"), texts(browser, "td.access"), strict=True
+        )
+        for name, spend, limit, access in shown:
+            row = listed[name]
+            assert amount(spend) == Decimal(row["spend"])
+            assert spend.startswith(row["currency"])
+            assert limit == "–" if row["limit"] is None else amount(limit) == Decimal(row["limit"])
+            assert access == ("Open" if row["allowed"] else "Closed")
+        assert not listed["himal"]["allowed"]
+        totals = [Decimal(one["spend"]) for one in system.get("/v1/overview")["currencies"]]
+        assert sorted(map(amount, texts(browser, ".tile.lead .amount"))) == sorted(totals)
+
+
+def test_the_figures_of_one_customer_are_those_of_the_api(browser: webdriver.Chrome, system: Running) -> None:
+    with system.still():
+        for customer in CUSTOMERS:
+            open_view(browser, system.address, f"/customers/{customer}")
+            spend, access = (system.get(f"/v1/customers/{customer}/{what}") for what in ("spend", "access"))
+            assert amount(text(browser, ".figure .amount")) == Decimal(spend["total"])
+            assert [amount(line) for line in texts(browser, ".lines tbody .spend")] == [
+                Decimal(line["amount"]) for line in spend["lines"]
+            ]
+            assert text(browser, ".hero .chip") == ("Open" if access["allowed"] else f"Closed: {access['reason']}")
+            if access["remaining"] is not None:
+                assert amount(text(browser, ".facts dd")) == Decimal(access["remaining"])
+
+
+def test_alerts_and_the_balance_are_those_of_the_api(browser: webdriver.Chrome, system: Running) -> None:
+    with system.still():
+        open_view(browser, system.address, "/alerts")
+        alerts = system.get("/v1/alerts", order="-time")["data"]
+        assert [(alert["customer"], Decimal(alert["spend"])) for alert in alerts] == list(
+            zip(texts(browser, ".alerts-table .name"), map(amount, texts(browser, ".alerts-table .spend")), strict=True)
+        )
+        assert "closes access" in texts(browser, ".alerts-table .effect")
+        open_view(browser, system.address, "/pipeline")
+        counted = system.get("/v1/pipeline")["counters"]["counted"]
+        wait(browser, "the balance differs", lambda: f"{counted:,} counted" in text(browser, ".balance"))
+        assert len(texts(browser, ".partitions tbody tr")) == 4
+
+
+def test_an_event_reaches_the_open_page(browser: webdriver.Chrome, system: Running) -> None:
+    with system.still():
+        open_view(browser, system.address, "/customers/initech")
+        before = amount(text(browser, ".figure .amount"))
+        assert before > 0
+        system.send({"initech": 400_000})
+        after = before + 400_000 * COMPLETION_USD
+        rounded = {after, after + Decimal("0.01")}  # the prompts are a line of their own, of less than a cent
+        wait(browser, f"{after} is not shown", lambda: amount(text(browser, ".figure .amount")) in rounded)
+
+
 def test_lines_add_up_to_the_total_that_leads(browser: webdriver.Chrome, base_url: str) -> None:
-    open_view(browser, base_url, "/")
-    open_view(browser, base_url, first_customer(browser))
+    open_view(browser, base_url, "/customers/acme")
     browser.find_element("css selector", "button[aria-label=Pause]").click()
     lines = [amount(shown) for shown in texts(browser, ".lines tbody .spend")]
-    assert len(lines) > 0
+    assert len(lines) > 1
     assert sum(lines) == amount(text(browser, ".lines tfoot .spend")) == amount(text(browser, ".figure .amount"))
 
 
 def test_a_cut_is_told_with_figures_kept_and_heals(browser: webdriver.Chrome, base_url: str) -> None:
     with relaying(base_url) as relay:
         open_view(browser, relay.address, "/")
-        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith("Live"))
+        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith(LIVE))
         relay.cut()
         wait(browser, "the cut is not told", lambda: "Not connected since" in text(browser, ".strip.bad"))
         assert text(browser, ".chip.state") == "Reconnecting…"
@@ -70,7 +150,7 @@ def test_a_cut_is_told_with_figures_kept_and_heals(browser: webdriver.Chrome, ba
         kept = text(browser, ".tile.lead .amount")
         assert amount(kept) > 0
         relay.heal()
-        wait(browser, "it does not heal", lambda: text(browser, ".chip.state").startswith(("Live", "Delayed")))
+        wait(browser, "it does not heal", lambda: text(browser, ".chip.state").startswith(LIVE))
         assert texts(browser, ".strip.bad") == []
         wait(browser, "figures stand still", lambda: text(browser, ".tile.lead .amount") != kept)
 

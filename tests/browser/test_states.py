@@ -60,6 +60,18 @@ def test_loading_shows_no_number(browser: webdriver.Chrome) -> None:
         assert not any(letter.isdigit() for letter in text(browser, ".tiles").replace("80 % or more", ""))
 
 
+def test_a_page_that_is_left_lets_its_stream_go(browser: webdriver.Chrome) -> None:
+    """The browser keeps pages for the back button, with their streams, and has six connections to a host."""
+    with serving("load") as (api, address):
+        for path in [*VIEWS, *VIEWS]:
+            open_view(browser, address, path)
+            wait(browser, "not live", lambda: text(browser, ".chip.state").startswith("Live"))
+        wait(browser, "streams stay open", lambda: api.streams == 1)
+        browser.back()
+        wait(browser, "not live again", lambda: text(browser, ".chip.state").startswith("Live"))
+        assert text(browser, "h1") == "Alerts"
+
+
 def test_names_from_outside_stay_text(browser: webdriver.Chrome) -> None:
     name = "<img src=x onerror=alert(1)>&amp;"
     with serving("load") as (api, address):

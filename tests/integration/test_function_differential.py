@@ -15,6 +15,7 @@ from redis import Redis
 from engine.aggregate import Aggregate, Cell, Period
 from engine.core.record import Record, Stamp
 from engine.embedded.redis import EmbeddedRedis
+from engine.errors import StateDamaged
 from engine.event import Counts
 from engine.sim import identities as simulated_identities
 from engine.sim.function import SimulatedFunctions
@@ -178,12 +179,19 @@ def client(redis_server: EmbeddedRedis) -> Iterator[Redis]:
 
 
 def same(real: Sequence[bytes], simulated: Sequence[bytes]) -> list[Any]:
-    """Damage is told in each one's own words."""
-    left, right = unpack_apply(real), unpack_apply(simulated)
+    """Damage is told in each one's own words; what an answer hands on of a damaged total cannot be read from either."""
+    left, right = [readable(answer) for answer in real], [readable(answer) for answer in simulated]
     assert len(left) == len(right)
     for one, other in zip(left, right, strict=True):
         assert one == other or (isinstance(one, Damaged) and isinstance(other, Damaged)), (one, other)
     return left
+
+
+def readable(answer: bytes) -> Any:
+    try:
+        return unpack_apply([answer])[0]
+    except StateDamaged as error:
+        return Damaged(str(error))
 
 
 def damage(pair: Pair, random: Random) -> None:

@@ -29,6 +29,11 @@ test("percent of the limit rounds down and is 100 only when reached", () => {
   assert.equal(format.percentOfLimit("1", null), null);
 });
 
+test("what is left of a limit is exact and never below 0", () => {
+  assert.equal(format.remaining("411.54", "500.00"), "88.460000000000");
+  assert.equal(format.remaining("500.01", "500.00"), "0.000000000000");
+});
+
 test("decimals compare exactly", () => {
   assert.equal(format.compare("0.000000000001", "0.000000000002"), -1);
   assert.equal(format.compare("900719925474099.1", "900719925474099.10"), 0);
@@ -132,13 +137,13 @@ test("the nearest to its limit comes first, then those without one by currency a
 });
 
 test("unknown lag stays unknown, and a trend needs evidence", () => {
-  const pipeline = (lags) => ({ events_per_s: 1, partitions: lags.map((lag, partition) => ({ topic: "t", partition, lag })) });
-  assert.equal(store.totalLag(pipeline([1, null])), null);
-  assert.equal(store.totalLag(pipeline([])), null);
-  assert.equal(store.totalLag(pipeline([1, 2])), 3);
+  const pipeline = (lags) => ({ events_per_s: 1, lag: null, partitions: lags.map((lag, partition) => ({ topic: "t", partition, lag })) });
   let samples = [];
-  for (let second = 0; second < 6; second++) samples = store.sampled(samples, pipeline([500 - 100 * second]), second * 1000);
-  assert.deepEqual(store.trend(samples, "t/0", 5000), { word: "shrinking", clears_s: 0 });
+  for (let second = 0; second < 6; second++) samples = store.sampled(samples, pipeline([600 - 100 * second, null, 0]), second * 1000);
+  assert.deepEqual(store.trend(samples, "t/0", 5000), { word: "shrinking", clears_s: 1 });
+  assert.equal(samples[0].lag, null);
+  assert.equal(store.trend(samples, "t/1", 5000), null);
+  assert.deepEqual(store.trend(samples, "t/2", 5000), { word: "steady", clears_s: null });
   assert.equal(store.trend(samples.slice(0, 2), "t/0", 1000), null);
   assert.equal(store.sampled(samples, pipeline([0]), 5100), samples);
   assert.equal(store.sampled(samples, pipeline([0]), 400_000).length, 1);

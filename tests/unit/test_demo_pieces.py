@@ -5,12 +5,14 @@ import io
 import socket
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from billing.catalog import read_catalog
 from billing.demo import run_demo
 from billing.demo.catalog import CUSTOMERS, LIMITED, demo_catalog
 from billing.demo.parts import next_free_port
+from billing.demo.run import ApiClient, wait_until_counted
 from billing.demo.screen import Screen, StepFailed
 from billing.demo.show import alert_line, status_lines
 from engine import ConfigError
@@ -134,3 +136,39 @@ def test_a_busy_port_is_named_and_the_next_one_taken() -> None:
 def test_a_rate_that_cannot_be_is_refused(rate: str) -> None:
     with pytest.raises(ConfigError, match="--rate"):
         run_demo(rate=rate)
+
+
+def pipeline_of(lag: int | None, counted: int, **members: object) -> dict[str, object]:
+    return {"lag": lag, "counters": {"counted": counted, "dead_lettered": 0}, "partitions": []} | members
+
+
+def api_that_answers(*answers: dict[str, object] | None) -> ApiClient:
+    """The answers of `/v1/pipeline`, one after the other; the last one again and again."""
+    left = list(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return httpx.Response(503) if found is None else httpx.Response(200, json=found)
+
+    return ApiClient(httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://demo"))
+
+
+async def test_a_lag_from_before_the_last_event_ends_no_wait() -> None:
+    """Guards the second look in `wait_until_counted`: with the lag alone the audit would run before the last event."""
+    api = api_that_answers(pipeline_of(0, 90), None, pipeline_of(None, 95), pipeline_of(3, 97), pipeline_of(0, 100))
+    missing = await wait_until_counted(api, lambda: None, sent=60, before={"counted": 40})
+    assert missing == 10
+    assert await api.get("/v1/pipeline") == pipeline_of(0, 100)
+
+
+async def test_a_repeated_request_is_waited_for_too() -> None:
+    api = api_that_answers(pipeline_of(5, 100), pipeline_of(0, 105))
+    assert await wait_until_counted(api, lambda: None, sent=100, before={}) == 5
+
+
+async def test_a_wait_that_gets_nowhere_says_what_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.demo.run.PATIENCE_S", 0.2)
+    held = [{"held_back_by": {"reason": "Redis is away"}}]
+    api = api_that_answers(pipeline_of(3, 97, partitions=held))
+    with pytest.raises(StepFailed, match=r"3 events .*Redis is away"):
+        await wait_until_counted(api, lambda: None, sent=100, before={})

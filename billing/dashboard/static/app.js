@@ -99,6 +99,7 @@ function refresh_s(path, entry) {
   if (path === HISTORY) return null;
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
   if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
+  if (path.includes("/events?")) return entry.value.data.some((event) => event.outcome === "pending") ? 3 : 10;
   if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return state.rows[route.id]?.at > entry.at ? 1 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
 }
@@ -139,16 +140,21 @@ const stream = new Stream({
   },
 });
 
+function wake() {
+  if (stream.path !== null) return;
+  loadAll();
+  stream.open(streamPath());
+}
+
 let hiding = null;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hiding);
-  if (document.hidden) {
-    hiding = setTimeout(() => stream.close(), HIDDEN_MS);
-  } else if (stream.path === null) {
-    loadAll();
-    stream.open(streamPath());
-  }
+  if (document.hidden) hiding = setTimeout(() => stream.close(), HIDDEN_MS);
+  else wake();
 });
+// A page that the browser keeps for the back button would keep one of the few connections to this host with it.
+addEventListener("pagehide", () => stream.close());
+addEventListener("pageshow", wake);
 
 // ── Actions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

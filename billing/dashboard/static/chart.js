@@ -206,16 +206,15 @@ export class Chart extends Component {
     if (this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(points[cursor]), "x"), top: 10 }, false);
   };
 
-  render({ sentence, points, series, exact, format, label, controls, empty }, { cursor, table, failed }) {
+  render({ sentence, points, series, format, label, empty }, { cursor, table, failed }) {
     const point = cursor === null ? null : points[cursor];
-    const value = exact ?? ((at, i) => (at.values[i] === null ? "–" : format(at.values[i])));
+    const value = (at, i) => (at.values[i] === null ? "–" : format(at.values[i]));
     return html`<figure class="chart">
       <figcaption>${sentence}</figcaption>
-      ${controls}
       ${failed && html`<p class="failed">The chart cannot be drawn: its library did not load. The rows follow.</p>`}
       <div class="plot ${points.length ? "" : "blank"}" ref=${this.box} tabindex="0" role="group" aria-label="Chart. Arrow keys move along it." onKeyDown=${this.move}>
         ${points.length === 0 && html`<p class="nothing">${empty ?? "Nothing in this period yet."}</p>`}</div>
-      <div class="below"><ul class="legend">${series.map(({ name, href }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${value(point, i)}</b>`}</li>`)}
+      <div class="below"><ul class="legend">${series.map(({ name }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${value(point, i)}</b>`}</li>`)}
         <li class="at muted" aria-live="polite">${point ? label(point) : ""}</li></ul>
       <span class="tools"><button class="quiet" aria-expanded=${table ? "true" : "false"} onClick=${() => this.setState({ table: !table })}>${table ? "Hide table" : "Show as table"}</button>
         ${table && html`<button class="quiet" onClick=${() => saveRows(points, series, value, label)}>Save as CSV</button>`}</span></div>
@@ -237,6 +236,7 @@ function drawCeiling(plot, { value, text }, colour, font) {
   pen.lineTo(plot.bbox.left + plot.bbox.width, y);
   pen.stroke();
   pen.font = font.replace("12px", `${12 * devicePixelRatio}px`);
+  pen.textAlign = "left";
   pen.fillText(text, plot.bbox.left + 6 * devicePixelRatio, y - 5 * devicePixelRatio);
   pen.restore();
 }
@@ -244,7 +244,7 @@ function drawCeiling(plot, { value, text }, colour, font) {
 function saveRows(points, series, value, label) {
   const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const guarded = (text) => (/^[=+@\t\r]|^-(?!\d)/.test(text) ? `'${text}` : text);
-  const lines = [["start", ...series.map((s) => s.name)], ...points.map((at) => [new Date(at.at).toISOString(), ...series.map((_, i) => value(at, i, true))])];
+  const lines = [["start", ...series.map((s) => s.name)], ...points.map((at) => [new Date(at.at).toISOString(), ...series.map((_, i) => value(at, i))])];
   const text = lines.map((line) => line.map((part) => cell(guarded(String(part)))).join(",")).join("\r\n");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));

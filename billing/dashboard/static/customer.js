@@ -1,7 +1,7 @@
 // Customer: how much, for what, when does it stop, is access open?
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, day, dayTime, groupText, money, month, percentOfLimit, period, quantity } from "./format.js";
+import { UNKNOWN, ago, day, dayTime, groupText, money, month, percentOfLimit, period, quantity, remaining } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
@@ -81,7 +81,7 @@ function Head({ spend, access, zone, retry }) {
     ${limit != null && html`<div class="hero-bar"><${Bar} spend=${total} limit=${limit} marks=${marks} large />
       <span class="number">${percent} %</span></div>`}
     <dl class="facts">
-      ${limit != null && html`<div><dt>Remaining</dt><dd>${open ? money(open.remaining, currency) : html`<${GhostValue} />`}</dd></div>`}
+      ${limit != null && html`<div><dt>Remaining</dt><dd>${money(remaining(total ?? "0", limit), currency)}</dd></div>`}
       <div><dt>${limit != null ? "Resets" : "Period ends"}</dt><dd>${dayTime(value.period.end, zone)} ${zone}</dd></div>
       ${value.credits_applied != null && html`<div><dt>Credits applied</dt><dd>${money(value.credits_applied, currency)}</dd></div>`}
       ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
@@ -120,18 +120,21 @@ function Lines({ entry, zone, retry }) {
   <//>`;
 }
 
-const OUTCOMES = { counted: ["good", "good"], duplicate: ["plain", "copy"], rejected: ["bad", "bad"], unmetered: ["plain", "info"], pending: ["warning", "wait"] };
+const OUTCOMES = { counted: ["good"], duplicate: ["plain", "copy"], rejected: ["bad"], unmetered: ["plain", "info"], pending: ["warning", "wait"] };
 
 function Events({ entry, now, zone, retry }) {
   const rows = entry?.value?.data ?? [];
   return html`<${Panel} id="events" title="Recent events" entry=${entry} rows=${5} className="recent" retry=${retry}>
     ${rows.length === 0 ? html`<p class="nothing">No event of this customer in reach.</p>` : html`
     <table class="cards events"><thead><tr><th>Time</th><th>Event</th><th>Outcome</th><th>Meters or reason</th></tr></thead>
-      <tbody>${rows.map((event, i) => html`<tr key=${`${event.partition}/${event.offset}/${i}`}>
+      <tbody>${rows.map((event, i) => {
+        const [tone, icon] = OUTCOMES[event.outcome];
+        return html`<tr key=${`${event.partition}/${event.offset}/${i}`}>
         <td class="when"><${Time} at=${event.arrival}>${ago(event.arrival, now, zone)}<//></td>
         <td class="name"><${Id} id=${event.id ?? UNKNOWN} most=${24} /> <span class="muted">${event.type ?? ""}</span></td>
-        <td class="outcome"><${Chip} tone=${OUTCOMES[event.outcome]?.[0] ?? "plain"} icon=${OUTCOMES[event.outcome]?.[1] ?? "info"}>${event.outcome}<//></td>
-        <td class="meters muted">${event.error ?? (event.meters.join(", ") || "none")}</td></tr>`)}</tbody></table>`}
+        <td class="outcome"><${Chip} tone=${tone} icon=${icon}>${event.outcome}<//></td>
+        <td class="meters muted">${event.error ?? (event.meters.join(", ") || "none")}</td></tr>`;
+      })}</tbody></table>`}
   <//>`;
 }
 

@@ -34,6 +34,13 @@ export function compare(a, b) {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
+/** What is left of the limit: a plain decimal string, never below 0. */
+export function remaining(spend, limit) {
+  const rest = scaled(limit) - scaled(spend);
+  const digits = String(rest > 0n ? rest : 0n).padStart(SCALE + 1, "0");
+  return `${digits.slice(0, -SCALE)}.${digits.slice(-SCALE)}`;
+}
+
 /** Spend as whole percents of the limit, rounded down, or null without a limit. A limit of 0 is always reached. */
 export function percentOfLimit(spend, limit) {
   if (spend == null || limit == null) return null;

@@ -85,6 +85,6 @@ export function Strips({ state, now, actions }) {
   }
   const ready = state.answers[READY]?.value;
   for (const text of ready?.waiting_for ?? []) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Not ready: ${text}</span></div>`);
-  for (const text of ready?.warnings ?? []) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>Note: ${text}</span></div>`);
+  for (const text of ready?.warnings ?? []) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text.replace(/^the /, "The ")}</span></div>`);
   return strips.length ? html`<div class="strips wide">${strips}</div>` : null;
 }

@@ -80,8 +80,8 @@ export function address(path, query, changes) {
 
 export const customerHref = (id) => `/customers/${encodeURIComponent(id)}`;
 
-export function Tile({ label, children, note, tone, lead }) {
-  return html`<div class="tile ${lead ? "lead" : ""} ${tone ?? ""}">
+export function Tile({ label, children, note, tone = "", lead, className = "" }) {
+  return html`<div class="tile ${lead ? "lead" : ""} ${tone} ${className}">
     <dt>${label}</dt><dd><span class="value">${children}</span>${note && html`<span class="note">${note}</span>`}</dd>
   </div>`;
 }

@@ -66,7 +66,7 @@ class Charts extends Component {
   }
 }
 
-const STATES = { running: ["good", "good"], paused: ["warning", "pause"], recovering: ["warning", "wait"], draining: ["warning", "wait"], unassigned: ["bad", "bad"] };
+const STATES = { running: ["good"], paused: ["warning", "pause"], recovering: ["warning", "wait"], draining: ["warning", "wait"], unassigned: ["bad"] };
 
 function stateOf(partition) {
   const [tone, icon] = STATES[partition.state] ?? ["plain", "info"];

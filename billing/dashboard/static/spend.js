@@ -53,8 +53,9 @@ function NoCatalog() {
 }
 
 function NoEvents({ row }) {
-  const event = { specversion: "1.0", id: "1", source: "curl", type: "llm.tokens", subject: row?.customer ?? "acme", data: { tokens: 4821, model: "m-large", region: "eu" } };
-  const text = `curl -i ${location.origin}/v1/events \\\n  -H 'content-type: application/cloudevents+json' \\\n  -d '${JSON.stringify(event).replaceAll("'", "'\\''")}'`;
+  const event = { specversion: "1.0", id: "1", source: "curl", type: "llm.tokens", subject: row?.customer ?? "acme", data: { tokens: 4821, kind: "prompt", model: "m-large", user: "u-1" } };
+  const body = JSON.stringify(event).replace(/"(subject|data)"/g, "\n      $&").replaceAll("'", "'\\''");
+  const text = `curl -i ${location.origin}/v1/events \\\n  -H 'content-type: application/cloudevents+json' \\\n  -d '${body}'`;
   return html`<${Empty} icon="wait" title="Waiting for the first event"><p>This page fills itself when one arrives. Send one:</p><${Command} text=${text} /><//>`;
 }
 
@@ -68,14 +69,14 @@ function SpendTiles({ state, overview, now }) {
   const several = (currencies?.length ?? 0) > 1;
   const at = total("at_limit");
   const near = total("near_limit");
-  return html`<dl class="tiles" aria-label="Now">
+  return html`<dl class="tiles spend-tiles" aria-label="Now">
     <${Tile} lead label="Spend this period" note="Calendar months in each customer's zone">
       ${currencies?.length ? [...currencies].sort((a, b) => b.customers - a.customers).map((c) => html`<span class="amount" key=${c.currency}>${money(c.spend, c.currency, { code: several })}</span>`) : show(null)}<//>
     <${Tile} label="At limit" tone=${at ? "bad" : ""} note=${at ? html`<a href="/?state=at">Show them</a>` : "customers"}>${show(at)}<//>
     <${Tile} label="80 % or more" tone=${near ? "warning" : ""} note=${near ? html`<a href="/?state=near">Show them</a>` : "customers"}>${show(near)}<//>
-    <${Tile} label="Events" note="counted per second">${show(perSecond, rate)}<//>
-    <${Tile} label="Freshness" note="age of the data">${show(health(state, now).age_s ?? value?.freshness_s, age)}<//>
-    <${Tile} label="Last audit" note=${audit ? `${ago(audit.time, now)} · ${count(audit.events)} events` : html`Run <code>billing audit</code>`} tone=${audit && AUDITS[audit.audit]}>
+    <${Tile} className="ordinary" label="Events" note="counted per second">${show(perSecond, rate)}<//>
+    <${Tile} className="ordinary" label="Freshness" note="age of the data">${show(health(state, now).age_s ?? value?.freshness_s, age)}<//>
+    <${Tile} label="Last audit" note=${audit ? ago(audit.time, now) : html`Run <code>billing audit</code>`} tone=${AUDITS[audit?.audit]}>
       ${audit ? html`<span class="audit"><${Icon} name=${AUDITS[audit.audit]} />${audit.audit}</span>` : value ? "none yet" : show(null)}<//>
   </dl>`;
 }

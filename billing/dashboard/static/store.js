@@ -191,6 +191,6 @@ export function trend(samples, name, now) {
   if (seconds < 3) return null;
   const slope = (last.lags[name] - first.lags[name]) / seconds;
   const noise = Math.max(5, last.lags[name] * 0.05) / seconds;
-  if (Math.abs(slope) < noise) return { word: "steady", clears_s: null };
+  if (Math.abs(slope) < noise || !last.lags[name]) return { word: "steady", clears_s: null };
   return slope > 0 ? { word: "growing", clears_s: null } : { word: "shrinking", clears_s: last.lags[name] / -slope };
 }

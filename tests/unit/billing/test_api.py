@@ -1,7 +1,9 @@
 """The routes over small stand-ins: shapes, refusals and headers. The whole over real servers: tests/acceptance."""
 
+import base64
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -9,12 +11,13 @@ import pytest
 
 from billing.api.alert_feed import AlertFeed
 from billing.api.app import create_app
-from billing.api.hub import Hub, Window
+from billing.api.hub import Hub, Window, encode_frame
 from billing.api.ingest import Door, Limits
 from billing.api.letters import LetterBox
 from billing.api.page import Page
 from billing.api.recent import RecentEvents
 from billing.api.services import Services, Waiting
+from billing.api.stream import _frames
 from billing.config import BillingConfig
 from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
@@ -51,7 +54,7 @@ class KnownStatus(PipelineStatus):
     async def fresh(self, timeout_s: float = 0.5) -> bool:
         return True
 
-    def lag_s(self, bucket: int) -> float | None:
+    def lag_s(self, bucket: int, *, asked_ms: int) -> float | None:
         return self.known_lag_s
 
     def reached(self, bucket: int) -> dict[int, int]:
@@ -85,6 +88,8 @@ class Bench:
         self.tail = FakeTopic(self.clock)
         self.sender = FakeSender()
         self.status = KnownStatus(self.clock)
+        feed = AlertFeed(kept_max=1_000)
+        feed.complete.set()
         store = Store(self.state, self.facts)
         config = BillingConfig(viewers_max=1)
         self.services = Services(
@@ -94,7 +99,7 @@ class Bench:
             store=store,
             standings=KnownStandings(store, self.state, self.facts, buckets=1, clock=self.clock),
             status=self.status,
-            feed=AlertFeed(kept_max=1_000),
+            feed=feed,
             letters=LetterBox(),
             recent=RecentEvents(self.tail, self.facts, horizon_d=34),
             hub=Hub(viewers_max=1),
@@ -130,6 +135,11 @@ class Bench:
         assert problem["status"] == status
         assert problem["title"]
         return problem
+
+
+def encoded(name: str) -> str:
+    """As a part of an address; dots too, or a client takes `..` for the way up."""
+    return quote(name, safe="").replace(".", "%2E")
 
 
 @pytest.fixture
@@ -186,11 +196,28 @@ async def test_usage_by_day_and_group(bench: Bench) -> None:
         ({"meter": "tokens", "window": "month", "to": "2026-11-02T00:00:00Z"}, "to"),
         ({"meter": "tokens", "to": "2026-11-01T00:00:00Z"}, "to"),
         ({"meter": "tokens", "from": "1969-12-31T00:00:00Z"}, "from"),
+        ({"meter": "tokens", "window": "month", "to": "9999-12-01T00:00:00Z"}, "to"),
+        ({"meter": "tokens", "to": "9999-01-01T01:00:00Z"}, "to"),
     ],
 )
 async def test_usage_that_cannot_be_answered(bench: Bench, parameters: dict[str, str], field: str) -> None:
     problem = await bench.refused("/v1/customers/acme/usage", **parameters)
     assert [error["field"] for error in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize("window", ["hour", "day", "month", "total"])
+async def test_the_whole_of_time_can_be_asked_for(bench: Bench, window: str) -> None:
+    span = {"from": "1970-01-01T00:00:00Z", "to": "9999-01-01T00:00:00Z"}
+    found = await bench.get("/v1/customers/acme/usage", **({"meter": "tokens", "window": window} | span))
+    assert sum(int(row["value"]) for row in found["data"]) == 2_107
+
+
+@pytest.mark.parametrize("name", ["a/b", "/", "..", "a%2Fb", "ü ?#+", "usage"])
+async def test_a_customer_may_have_any_name(bench: Bench, name: str) -> None:
+    bench.use(name, "tokens", ("m-large", "eu"), 3, 5)
+    found = await bench.get(f"/v1/customers/{encoded(name)}/usage", meter="tokens")
+    assert (found["customer"], found["data"][0]["value"]) == (name, "5")
+    assert (await bench.get(f"/v1/customers/{encoded(name)}/spend/series"))["total"] == "0.05"
 
 
 async def test_days_are_those_of_the_customer(bench: Bench) -> None:
@@ -305,6 +332,39 @@ async def test_customers_in_pages(bench: Bench) -> None:
     }  # fmt: skip
 
 
+async def test_pages_go_on_where_they_were_though_rows_move(bench: Bench) -> None:
+    for number in range(6):
+        bench.use(f"c{number}", "tokens", ("m-large", ""), 3, 100 * (9 - number))
+    seen: list[str] = []
+    after: dict[str, str] = {}
+    while True:
+        page = await bench.get("/v1/customers", currency="USD", limit="2", **after)
+        seen += [row["customer"] for row in page["data"]]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+        bench.use(seen[-1], "tokens", ("m-large", ""), 4, 100_000)  # the row that the place was told by is first now
+    assert seen == ["acme", "c0", "c1", "c2", "c3", "c4", "c5"]
+
+
+async def test_a_place_is_one_in_its_order(bench: Bench) -> None:
+    for order, other in (("-spend", "-limit_share"), ("-limit_share", "-spend")):
+        first = await bench.get("/v1/customers", order=order, limit="1")
+        second = await bench.get("/v1/customers", order=order, limit="1", after=first["next"])
+        assert first["data"] != second["data"]
+        assert second["next"] is None
+        await bench.refused("/v1/customers", order=other, after=first["next"])
+
+
+@pytest.mark.parametrize(
+    "parts", [{}, 7, [], ["-spend", False, "USD", ["1", "0"], "x"], ["-spend", []], ["-spend", "x"]]
+)
+async def test_a_place_that_nobody_told(bench: Bench, parts: object) -> None:
+    after = base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
+    problem = await bench.refused("/v1/customers", after=after)
+    assert problem["errors"][0]["field"] == "after"
+
+
 async def test_customers_by_share_of_the_limit_and_filtered(bench: Bench) -> None:
     assert (await bench.get("/v1/customers", order="-limit_share"))["data"][0]["customer"] == "acme"
     assert [row["customer"] for row in (await bench.get("/v1/customers", q="HAN"))["data"]] == ["hanako"]
@@ -326,6 +386,23 @@ async def test_alerts(bench: Bench) -> None:
     await bench.refused("/v1/alerts", since="nonsense")
 
 
+async def test_no_alerts_before_those_so_far_are_known(bench: Bench) -> None:
+    """Or an answer would end in the middle, and a stream would tell old ones as new."""
+    feed = bench.services.feed
+    feed.complete.clear()
+    feed.add(0, 0, 0, orjson.dumps({"id": "0", "customer": "acme", "type": "t"}))
+    await bench.refused("/v1/alerts", 503)
+    frames = _frames(bench.services, frozenset({"alerts"}), Window(), None)
+    assert (await anext(frames)).startswith(b"event: ping\n")
+    feed.add(0, 1, 1, orjson.dumps({"id": "1", "customer": "acme", "type": "t"}))
+    feed.complete.set()
+    assert await anext(frames) == encode_frame(
+        "hello", {"as_of": "2026-11-01T12:00:00Z", "catalog_version": 1}, number=feed.position()
+    )
+    assert len((await bench.get("/v1/alerts"))["data"]) == 2
+    await frames.aclose()
+
+
 async def test_recent_events_with_their_outcome(bench: Bench) -> None:
     bench.tail.records = [
         record(offset=0), record(offset=1), record(offset=2, id="2", data={}), record(offset=3, id="3"),
@@ -340,6 +417,12 @@ async def test_recent_events_with_their_outcome(bench: Bench) -> None:
     assert "data.tokens" in found["data"][2]["error"]
     only = await bench.get("/v1/customers/acme/events", outcome="rejected", limit="1")
     assert [event["offset"] for event in only["data"]] == [2]
+
+
+async def test_recent_events_while_kafka_is_away(bench: Bench) -> None:
+    bench.tail.away = True
+    problem = await bench.refused("/v1/customers/acme/events", 503)
+    assert "Kafka" in problem["detail"]
 
 
 async def test_dead_letters(bench: Bench) -> None:
@@ -399,6 +482,7 @@ async def test_requests_that_are_refused(bench: Bench, headers: dict[str, str], 
     answer = await bench.client.post("/v1/events", content=body, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json()["status"] == status
+    assert bench.sender.sent == []
 
 
 # ------------------------------------------------------------------ the rest
@@ -429,6 +513,25 @@ async def test_facts_that_were_not_seen_lately(bench: Bench) -> None:
 async def test_metrics(bench: Bench) -> None:
     answer = await bench.client.get("/metrics")
     assert (answer.status_code, answer.text) == (200, "billing_up 1\n")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_texts_name_their_encoding_once(bench: Bench) -> None:
+    for path in ("/", "/docs", *(path for path in load_assets().files if path.endswith(("js", "css")))):
+        assert (await bench.client.get(path)).headers["content-type"].count("charset=utf-8") == 1, path
+
+
+async def test_a_parameter_is_refused_by_its_name(bench: Bench) -> None:
+    for path, name in (("/v1/stream", "top"), ("/v1/pipeline/history", "seconds"), ("/v1/alerts", "limit")):
+        problem = await bench.refused(path, **{name: "0"})
+        assert problem["errors"][0]["field"] == name
+
+
+async def test_the_overview_says_which_catalog_rules(bench: Bench) -> None:
+    found = await bench.get("/v1/overview")
+    assert found["catalog"] == {
+        "version": 1, "registered": "2026-11-01T12:00:00Z", "differs": False, "meters": 2, "plans": 1, "customers": 2,
+    }  # fmt: skip
 
 
 async def test_the_description_names_every_route_and_no_other_host(bench: Bench) -> None:

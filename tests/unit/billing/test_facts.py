@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import anyio
 import orjson
 import pytest
 
@@ -124,6 +125,24 @@ async def test_no_meter_counts_before_everybody_can_know_it(topic: FakeTopic) ->
         while facts.version < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert facts.history.versions[1].from_ms == topic.clock.now + SLACK_MS
+
+
+async def test_the_reader_is_closed_when_following_is_cancelled(topic: FakeTopic) -> None:
+    """Also where closing it has to wait for a server."""
+    closed = []
+
+    class Slow(FakeTopic):
+        async def stop(self) -> None:
+            await asyncio.sleep(0.001)
+            closed.append(self)
+
+    slow = Slow(topic.clock)
+    async with anyio.create_task_group() as tasks:
+        facts = Facts(slow, topic.clock, wait_s=0.001)
+        tasks.start_soon(facts.run)
+        await facts.reach_end()
+        tasks.cancel_scope.cancel()
+    assert closed == [slow]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,16 @@ async def test_all_or_nothing_with_every_problem(sender: FakeSender) -> None:
     assert sender.sent == []
 
 
+async def test_every_problem_of_one_event(sender: FakeSender) -> None:
+    """Also those of its time and for its meters, where other members are wrong already."""
+    event = usage_event("", id=7, time="noon", data={"tokens": "x"})
+    assert errors(await refusal(door(sender), orjson.dumps(event))) == [
+        (0, "id"), (0, "subject"), (0, "time"), (0, "data.tokens"),
+    ]  # fmt: skip
+    untyped = usage_event(type=7, time=8, data={"tokens": "x"})
+    assert errors(await refusal(door(sender), orjson.dumps(untyped))) == [(0, "type"), (0, "time")]
+
+
 async def test_the_window_of_the_door(sender: FakeSender) -> None:
     await door(sender).take(orjson.dumps(usage_event(time="2026-11-02T12:00:00Z")))
     assert errors(await refusal(door(sender), orjson.dumps(usage_event(time="2026-11-02T12:00:01Z")))) == [(0, "time")]

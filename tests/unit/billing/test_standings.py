@@ -107,6 +107,21 @@ async def test_a_price_that_changed_is_seen(standings: Standings, facts: Facts) 
     assert [row.as_json()["spend"] for row in standings.snapshot.rows if row.customer.id == "acme"] == ["9.00"]
 
 
+async def test_redis_is_tried_again_until_it_answers_though_nobody_looks(state: FakeState, facts: Facts) -> None:
+    waiting = Waiting()
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    state.away = True
+    task = asyncio.ensure_future(found.run(waiting.patience("redis")))
+    async with asyncio.timeout(5):
+        while not waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        state.away = False
+        while waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_redis_away_keeps_the_last_rows_with_their_time(standings: Standings, state: FakeState) -> None:
     before = await standings.fresh()
     state.away = True

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.status import PipelineStatus
+from billing.progress import NOTICE_VALID_MS
+from billing.status import STALE_MS, PipelineStatus
 from engine import Unanswered
 from tests.unit.billing.fakes import FakeClock
 
@@ -38,6 +39,7 @@ class FakeSources:
     parts: list[Part] = field(default_factory=lambda: [Part(0, 0, 10, 10, Counters(7, 1, 1, 1)), Part(0, 1, 0, 0)])
     board: dict[str, bytes] = field(default_factory=dict)
     kafka_away: bool = False
+    board_away: bool = False
     asked: int = 0
 
     async def ends(self) -> Mapping[int, int]:
@@ -53,6 +55,8 @@ class FakeSources:
         return self.parts
 
     async def notices(self) -> Mapping[str, bytes]:
+        if self.board_away:
+            raise Unanswered("away")
         return self.board
 
     def post(self, name: str, *partitions: dict[str, Any], **more: Any) -> None:
@@ -93,7 +97,7 @@ async def test_what_is_asked_for_is_asked_anew(status: PipelineStatus, sources: 
     sources.log_ends[0] = 25
     sources.clock.now += 2_000
     assert await status.fresh()
-    assert (status.lag(), status.freshness_s(), status.lag_s(0)) == (15, 2.0, 2.0)
+    assert (status.lag(), status.freshness_s(), status.lag_s(0, asked_ms=sources.clock.now)) == (15, 2.0, 2.0)
 
 
 async def test_a_lag_that_is_older_than_the_samples_is_asked_of_the_log(
@@ -153,6 +157,53 @@ async def test_kafka_away_is_named_and_lag_grows(status: PipelineStatus, sources
     sources.kafka_away = False
     assert await status.fresh()
     assert status.problems == {}
+
+
+async def test_nobody_says_0_of_a_log_that_does_not_answer(status: PipelineStatus, sources: FakeSources) -> None:
+    asked_ms = sources.clock.now
+    assert await status.fresh()
+    assert (status.lag(), status.lag_s(0, asked_ms=asked_ms), status.freshness_s()) == (0, 0, 0)
+    sources.kafka_away = True
+    sources.clock.now += 1_000
+    assert await status.fresh()
+    assert status.lag_s(0, asked_ms=sources.clock.now) == 1.0, "who knows what was accepted since then"
+    sources.clock.now += STALE_MS
+    assert await status.fresh()
+    assert (status.lag(), status.freshness_s()) == (None, (1_000 + STALE_MS) / 1_000)
+    assert {(part["end"], part["lag"], part["lag_s"]) for part in status.view()["partitions"]} == {(None, None, None)}
+    assert [part["watermark"] for part in status.view()["partitions"]] == [10, 0]
+
+
+async def test_a_board_that_cannot_be_read_keeps_no_worker_alive(status: PipelineStatus, sources: FakeSources) -> None:
+    sources.post("w1", {"partition": 0, "watermark": 10}, events_per_s=5)
+    assert await status.fresh()
+    assert (status.view()["workers"], status.view()["partitions"][0]["worker"]) == (1, "w1")
+    sources.board = {}
+    sources.board_away = True
+    sources.clock.now += NOTICE_VALID_MS + 1
+    assert await status.fresh()
+    view = status.view()
+    assert (view["workers"], view["events_per_s"], view["partitions"][0]["state"]) == (0, 0, "unassigned")
+
+
+async def test_a_server_that_hangs_hides_nothing_of_the_other(
+    sources: FakeSources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(partitions: int) -> Sequence[Any]:
+        await asyncio.sleep(3600)
+        return ()
+
+    monkeypatch.setattr("billing.status.ASK_S", 0.01)
+    monkeypatch.setattr(sources, "progress", hang)
+    sources.post("w1", {"partition": 0, "watermark": 4})
+    status = PipelineStatus(sources, topic=TOPIC, clock=sources.clock)
+    task = asyncio.ensure_future(status.run())
+    assert await status.fresh(timeout_s=5)
+    assert status.problems == {"progress records": "no answer within 0.01 s"}
+    shown = [(part["worker"], part["end"], part["lag"]) for part in status.view()["partitions"]]
+    assert shown == [("w1", 10, 6), (None, 0, None)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_burst_of_questions_shares_samples(status: PipelineStatus, sources: FakeSources) -> None:

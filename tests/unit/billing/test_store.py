@@ -137,6 +137,20 @@ async def test_spend_by_window_ends_at_the_spend(store: Store) -> None:
     ]  # fmt: skip
 
 
+async def test_what_a_plan_costs_without_usage_is_there_at_the_end_of_the_first_window(state: FakeState) -> None:
+    """A day of hanako's begins at 15:00 UTC, and nobody of hers has used anything."""
+    facts = FakeFacts(history(CATALOG.replace(b'unit = "0.01" }', b'unit = "0.01", minimum = "9" }')))
+    store = Store(state, facts)
+    customer = await store.find_customer("hanako")
+    assert customer is not None
+    month = customer.time_zone.month(NOON)
+    (step,) = await store.spend_by_window(customer, month, "day")
+    assert step[0] == Window(month.start_s, month.start_s + DAY_S)
+    statement = await store.statement(customer, month)
+    assert statement.spend is not None
+    assert step[1].total == statement.spend.total == 9
+
+
 async def test_access_closes_at_the_limit(store: Store, state: FakeState, facts: FakeFacts) -> None:
     customer = await store.find_customer("acme")
     assert customer is not None

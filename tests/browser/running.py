@@ -1,0 +1,101 @@
+"""A running system for the page: servers of its own, the API, a worker, the example catalog, and a load to look at."""
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from engine.embedded.broker import EmbeddedBroker
+from engine.embedded.redis import EmbeddedRedis
+from tests.acceptance.harness import BATCH, ROOT, System
+
+CATALOG = ROOT / "examples" / "catalog.toml"
+COMPLETION_USD = Decimal("0.00001")
+"""What a completion token of the large model costs on the plan of most of the catalog's customers."""
+SEED = {"acme": 41_000_000, "himal": 2_100_000, "initech": 2_900_000, "globex": 90_000_000, "sakura": 4_000, "hooli": 9}
+"""Completion tokens by customer: one beyond its limit, some near it, some far from it, one without."""
+PACE_S = 0.2
+CAUGHT_UP_S = 30.0
+
+
+class Running:
+    """Sends events all the time, except while `still`; `address` is where the API and the page are."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client = httpx.Client(base_url=address, timeout=30)
+        self._numbers = itertools.count()
+        self._ended = threading.Event()
+        self._sending = threading.Lock()
+
+    def send(self, tokens: Mapping[str, int]) -> None:
+        """One event a customer, each of so many completion tokens."""
+        events = [self._event(customer, "completion", number) for customer, number in tokens.items()]
+        self._post([*events, *(self._event(customer, "prompt", 1_000) for customer in tokens)])
+
+    def get(self, path: str, **parameters: str) -> dict[str, Any]:
+        response = self._client.get(path, params=parameters).raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is sent, and everything that was is counted."""
+        with self._sending:
+            self._wait_until_counted()
+            yield
+
+    def run(self) -> None:
+        """Sends until `end`."""
+        while not self._ended.wait(PACE_S):
+            with self._sending:
+                self.send({"acme": 3_000, "hooli": 50_000, "globex": 20_000})
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _event(self, customer: str, kind: str, tokens: int) -> dict[str, Any]:
+        data = {"tokens": tokens, "kind": kind, "model": "m-large", "user": "user-1"}
+        head = {"specversion": "1.0", "id": f"event-{next(self._numbers)}", "source": "test", "type": "llm.tokens"}
+        return head | {"subject": customer, "data": data}
+
+    def _post(self, events: Sequence[Mapping[str, Any]]) -> None:
+        response = self._client.post("/v1/events", content=json.dumps(events), headers=BATCH)
+        assert response.status_code == httpx.codes.ACCEPTED, response.text
+
+    def _wait_until_counted(self) -> None:
+        deadline_s = time.monotonic() + CAUGHT_UP_S
+        while self.get("/v1/pipeline")["lag"] != 0:
+            assert time.monotonic() < deadline_s, self.get("/v1/pipeline")
+            time.sleep(0.1)
+
+
+@contextmanager
+def running() -> Iterator[Running]:
+    """Starts everything, sends SEED, and goes on sending until the end."""
+    with ExitStack() as stack:
+        broker, redis = stack.enter_context(EmbeddedBroker()), stack.enter_context(EmbeddedRedis())
+        system = System(kafka=broker.bootstrap, redis=redis.url, name="page", catalog={}, BILLING_CATALOG=CATALOG)
+        runner = stack.enter_context(asyncio.Runner())
+        runner.run(system.__aenter__())
+        stack.callback(lambda: runner.run(system.__aexit__(None, None, None)))
+        runner.run(system.start_all(workers=1))
+        running_one = Running(f"http://127.0.0.1:{system.environment['BILLING_API_PORT']}")
+        stack.callback(running_one.close)
+        running_one.send(SEED)
+        thread = threading.Thread(target=running_one.run)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(running_one.end)
+        yield running_one
+        system.check()
