@@ -69,6 +69,11 @@ class Facts:
         """Events that arrived later must wait."""
         return self._follower.known_until_ms + SLACK_MS if self._latest else 0
 
+    @property
+    def read(self) -> bool:
+        """Whether the topic's end was seen at all: before that nobody can say what is registered."""
+        return self._follower.known_until_ms > 0
+
     def is_current(self, now_ms: int) -> bool:
         return self._latest > 0 and now_ms <= self.handles_until_ms()
 

@@ -179,6 +179,8 @@ def list_route(services: Services) -> Any:
         count = read_limit(limit, default=50, most=1_000)
         wanted = read_choice("state", standing, STATES)
         snapshot = await services.standings.fresh()
+        if not snapshot.as_of_ms:
+            raise Problem(503, "not ready: Redis was not read yet", retry_after_s=1)
         rows = [row for row in snapshot.rows if matches(row, state=wanted, currency=currency, search=q)]
         rows.sort(key=ORDERS[by])
         page, following = _page(rows, by, behind, count)

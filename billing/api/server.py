@@ -144,6 +144,8 @@ class Parts:
 
     def door_waits_for(self) -> str | None:
         """Taking events needs Kafka and the facts, never Redis."""
+        if not self.facts.read:
+            return "Kafka: the facts are still being read"
         if not self.facts.version:
             return "a catalog: none is registered"
         return None if self.facts.is_current(self.clock.now_ms()) else "Kafka: the facts cannot be read"

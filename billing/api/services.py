@@ -84,7 +84,9 @@ class Services:
     def waits_for(self) -> list[str]:
         """Why the process cannot do its work now, in words; empty if it can."""
         reasons = self.waiting.reasons()
-        if not self.facts.version:
+        if not self.facts.read:
+            reasons.append("facts: they are still being read")
+        elif not self.facts.version:
             reasons.append("catalog: none is registered; set BILLING_CATALOG or run: billing catalog apply CATALOG")
         elif not self.facts.is_current(self.clock.now_ms()):
             reasons.append("facts: their end was not seen lately, so Kafka may be away")

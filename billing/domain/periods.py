@@ -148,6 +148,8 @@ class TimeZone:
         day = self._local(instant_s).date()
         first = day if kind == "day" else day.replace(day=1)
         start_s, end_s = self._day_start_s(first), self._day_start_s(_next(first, kind))
+        if instant_s < start_s:  # Midnight fell within a quarter of an hour, which is all of the day before.
+            return self._around(start_s - QUARTER_S, kind)
         while instant_s >= end_s:  # The clock went back over midnight: the later window goes on.
             first = _next(first, kind)
             start_s, end_s = end_s, self._day_start_s(_next(first, kind))

@@ -37,6 +37,11 @@ class Meta:
     writes: int
 
 
+def _is_sound(meta: Meta) -> bool:
+    in_range = LEVEL_MIN <= meta.level <= LEVEL_MAX and meta.bits <= PARTITION_BITS_MAX
+    return in_range and meta.split < 2**meta.level and 0 <= meta.entries < 2**53
+
+
 class Identities:
     """Of one bucket, within one transaction."""
 
@@ -51,6 +56,8 @@ class Identities:
             self._meta = Meta(LEVEL_MIN, bits, 0, 0.0, day, day, BEGINNING, 0, 0)
         elif len(stored) == _META.size:
             self._meta = Meta(*_META.unpack(stored))
+            if not _is_sound(self._meta):
+                raise WrongType("book-keeping of identities")
         else:
             raise WrongType("book-keeping of identities")
 

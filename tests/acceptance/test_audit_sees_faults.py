@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from billing.audit.command import run_audit
 from billing.audit.run import bucket_of
 from billing.load import Kind, Load, Mixture, customer_names
 from engine.core.record import Record, Stamp
@@ -214,19 +215,23 @@ async def test_every_fault_is_reported(kafka_embedded: str, new_name: Callable[[
     name = new_name("audit")
     async with counted_system(kafka_embedded, name) as (system, server):
         await system.kill("worker-1", 15)  # it would notice some of these itself
-        assert (await system.audit())[0] == 0
+        assert (await run_audit(system.config)).audit == "equal"
         async with redis.asyncio.Redis.from_url(server.url) as client:
             meddling = Meddling(client, name)
             for fault, customers in FAULTS.items():
                 before = await dump(client)
                 await fault(meddling)
-                code, answer = await system.audit()
-                assert (code, answer["audit"]) == (1, "different"), (fault, answer)
-                found = {one["customer"] for one in answer["differences"]}
+                report = await run_audit(system.config)
+                assert report.audit == "different", fault
+                found = {one.customer for one in report.comparison.differences}
                 assert found, fault
-                assert customers is None or found == customers, (fault, answer)
+                assert customers is None or found == customers, (fault, report.as_json())
                 await restore(client, before)
-                assert (await system.audit())[0] == 0, "put back, all is well again"
+                assert (await run_audit(system.config)).audit == "equal", "put back, all is well again"
+            await meddling.change_a_cell()
+            code, answer = await system.audit()
+            assert (code, answer["audit"]) == (1, "different"), answer
+            assert {one["customer"] for one in answer["differences"]} == {CUSTOMERS[0]}
 
 
 async def test_what_cannot_be_told(kafka_embedded: str, new_name: Callable[[str], str]) -> None:

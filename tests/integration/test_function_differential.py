@@ -215,7 +215,7 @@ def damage(pair: Pair, random: Random) -> None:
         state[key] = value | {field: bad}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), 103, 129])
 @pytest.mark.parametrize("damaging", [False, True])
 def test_random_calls(client: Redis, seed: int, damaging: bool) -> None:
     random = Random(seed)

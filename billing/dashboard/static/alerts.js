@@ -40,7 +40,7 @@ export class Alerts extends Component {
     const held = scrollY > 200 && shownAt !== null ? wanted.filter((a) => Date.parse(a.time) > shownAt) : [];
     if (!held.length && wanted.length) this.state.shownAt = Date.parse(wanted[0].time);
     return html`<h1>Alerts</h1><p class="sub">Newest first. Times are in your zone, ${ownZone()}.</p>
-      <${Panel} id="alerts" title="Fired this period" entry=${entry} rows=${10} retry=${() => actions.load(path)} side=${html`<${Filters} query=${query} />`}>
+      <${Panel} id="alerts" title="Fired" entry=${entry} rows=${10} retry=${() => actions.load(path)} side=${html`<${Filters} query=${query} />`}>
         ${held.length > 0 && html`<button class="new-alerts" onClick=${() => { this.setState({ shownAt: Infinity }); scrollTo({ top: 0 }); }}>${count(held.length)} new</button>`}
         <${AlertTable} alerts=${wanted.filter((a) => !held.includes(a))} now=${now} query=${query} />
       <//>`;

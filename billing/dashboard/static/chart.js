@@ -121,7 +121,7 @@ export class Chart extends Component {
     return {
       width,
       height: this.props.height ?? 240,
-      padding: [12, 8, 0, 0],
+      padding: [12, 20, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (zone ? UPlot.tzDate(new Date(seconds * 1000), zone) : new Date(seconds * 1000)),
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind !== "bars", size: 7 } },

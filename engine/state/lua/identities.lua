@@ -8,6 +8,7 @@ local LEVEL_MIN, LEVEL_MAX = 8, 23
 local CHUNK_LOAD = 24 -- mean entries a chunk above which one is split
 local SPLIT_EVERY = 8 -- at most one split for so many events of a write
 local FLOOR_EVERY = 16 -- writes of a bucket between two looks for what may be forgotten
+local BITS_MAX = 12
 local BEGINNING = -2147483648
 local META, META_BYTES = '>BBIdiiiII', 34
 local TEXTS = {} -- number -> its text: a pure cache
@@ -27,13 +28,15 @@ local function open_identities(tag, partitions, day)
   local meta = { tag = tag, prefix = tag .. 'x:', new = not stored }
   if not stored then
     local bits = 0
-    while 2 ^ bits < partitions and bits < 12 do bits = bits + 1 end
+    while 2 ^ bits < partitions and bits < BITS_MAX do bits = bits + 1 end
     meta.level, meta.bits, meta.split, meta.entries = LEVEL_MIN, bits, 0, 0
     meta.base, meta.floor, meta.target, meta.pointer, meta.writes = day, day, BEGINNING, 0, 0
   else
     if type(stored) ~= 'string' or #stored ~= META_BYTES then return nil end
     meta.level, meta.bits, meta.split, meta.entries, meta.base, meta.floor, meta.target, meta.pointer, meta.writes =
       unpack_struct(META, stored)
+    local sound = meta.level >= LEVEL_MIN and meta.level <= LEVEL_MAX and meta.bits <= BITS_MAX
+    if not (sound and meta.split < 2 ^ meta.level and meta.entries >= 0 and meta.entries < 2 ^ 53) then return nil end
   end
   meta.size, meta.width = 2 ^ meta.level, 2 ^ meta.bits
   return meta

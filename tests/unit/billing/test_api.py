@@ -332,6 +332,17 @@ async def test_customers_in_pages(bench: Bench) -> None:
     }  # fmt: skip
 
 
+async def test_nobody_says_there_are_no_customers_before_redis_was_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_yet(timeout_s: float = 2.0) -> Snapshot:
+        return Snapshot(0)
+
+    monkeypatch.setattr(bench.services.standings, "fresh", nothing_yet)
+    problem = await bench.refused("/v1/customers", 503)
+    assert "Redis" in problem["detail"]
+
+
 async def test_pages_go_on_where_they_were_though_rows_move(bench: Bench) -> None:
     for number in range(6):
         bench.use(f"c{number}", "tokens", ("m-large", ""), 3, 100 * (9 - number))
@@ -496,6 +507,13 @@ async def test_before_a_catalog_is_known() -> None:
         answer = await found.client.post("/v1/events", content=orjson.dumps(usage_event()), headers=JSON)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert await found.get("/healthz") == {"status": "alive"}
+
+
+async def test_nobody_misses_a_catalog_before_the_facts_were_read() -> None:
+    found = Bench(registered=False)
+    found.facts._follower.known_until_ms = 0
+    async with found.client:
+        assert (await found.get("/readyz", 503))["waiting_for"] == ["facts: they are still being read"]
 
 
 async def test_ready_with_a_warning_where_the_file_differs(bench: Bench) -> None:
