@@ -184,7 +184,7 @@ async def test_a_cancelled_fetch_loses_nothing(kafka: str, topic: str, new_name:
                 cancelled += task.cancel()
                 await asyncio.wait([task])
     assert sorted(numbers) == list(range(400))
-    assert cancelled > 5
+    assert cancelled, "no fetch was under way when it was cancelled"
 
 
 async def _send_slowly(out: KafkaSender, topic: str, rounds: int) -> None:
