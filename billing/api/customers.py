@@ -149,10 +149,13 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         customer = await find_customer(services, customer_id)
         chosen = read_choice("outcome", outcome, OUTCOMES)
         count = read_limit(limit, default=50, most=200)
-        await services.status.fresh()
-        reached = services.status.reached(services.bucket_of(customer))
+
+        async def ask_reached() -> Mapping[int, int]:
+            await services.status.fresh()
+            return services.status.reached(services.bucket_of(customer))
+
         try:
-            data = await services.recent.find(customer.id, reached, outcome=chosen, limit=count)
+            data = await services.recent.find(customer.id, ask_reached, outcome=chosen, limit=count)
         except Unanswered as error:
             raise Problem(503, KAFKA_AWAY, retry_after_s=1) from error
         return {"data": data}

@@ -5,7 +5,7 @@ several copies counted; a copy whose first lies further back is shown as counted
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from billing.catalog import CatalogHistory
@@ -50,9 +50,10 @@ class RecentEvents:
         self._searching = asyncio.Lock()
 
     async def find(
-        self, customer: str, reached: dict[int, int], *, outcome: str | None, limit: int
+        self, customer: str, ask_reached: Callable[[], Awaitable[Mapping[int, int]]], *, outcome: str | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Newest first. `reached`: by partition the offset below which everything is in the state.
+        """Newest first. `ask_reached`: by partition the offset below which everything is in the state, asked for once
+        the log's end was read, so that what was counted meanwhile is not shown as pending.
 
         Raises:
             Unanswered: the log was not read to its end in time.
@@ -63,6 +64,7 @@ class RecentEvents:
                     events = await self._tails(customer.encode())
             except TimeoutError as error:
                 raise Unanswered(f"the end of the log was not read within {SEARCH_S:g} s") from error
+        reached = await ask_reached()
         seen: set[tuple[str, str]] = set()
         shown = []
         for event in sorted(events, key=lambda one: (one.timestamp, one.partition, one.offset)):

@@ -17,6 +17,7 @@ import orjson
 
 from billing.audit.command import run_audit
 from billing.audit.run import Report
+from billing.clock import SystemClock
 from billing.config import BillingConfig, load_config
 from billing.demo.catalog import CUSTOMERS, demo_catalog
 from billing.demo.parts import APACHE, EMBEDDED, Processes, next_free_port, start_kafka, start_redis
@@ -179,7 +180,7 @@ class Demo:
             await sender.send([Message(config.topic, one.key, one.value) for one in batch])
 
         drive = Drive(
-            load=Load(SEED ^ time.time_ns(), customer_names(CUSTOMERS)),
+            load=Load(SEED ^ SystemClock().now_ms(), customer_names(CUSTOMERS)),
             post=api.post,
             publish=publish,
             now=lambda: datetime.now(UTC),
