@@ -129,8 +129,11 @@ class StateServer(Protocol):
         """
         ...
 
-    async def post(self, board: str, name: str, notice: bytes | None) -> None:
-        """Writes a notice (for people, not state) onto a board, or takes it down. Raises Unanswered."""
+    async def post(self, board: str, name: str, notice: bytes | None, *, lasts_s: int = 60) -> None:
+        """Writes a notice (for people, not state) onto a board, or takes it down. Raises Unanswered.
+
+        A board goes `lasts_s` after its last notice.
+        """
         ...
 
     async def posted(self, board: str) -> Mapping[str, bytes]:

@@ -38,6 +38,7 @@ from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
 from billing.facts import Facts, register_first
 from billing.following import Follower
+from billing.last_audit import read_audit
 from billing.service import quieten_collector
 from billing.standings import Standings
 from billing.status import PipelineStatus
@@ -51,6 +52,7 @@ from engine.adapters.redis import RedisServer
 STOP_WITHIN_S = 3
 BACKLOG = 1_024
 DOOR_LOOKS_AHEAD_MS = 5_000
+AUDIT_EVERY_S = 5.0
 """What is accepted arrives in the log a little later, perhaps under newer meters: it must fit those too."""
 
 
@@ -246,7 +248,20 @@ async def _reach_state(parts: Parts) -> None:
     parts.waiting.say("redis", "was not reached yet")
     await reach_redis(parts.state, parts.config, parts.say)
     parts.waiting.say("redis", None)
-    await parts.services.standings.run(parts.waiting.patience("redis"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow_audit, parts)
+        await parts.services.standings.run(parts.waiting.patience("redis"))
+
+
+async def _follow_audit(parts: Parts) -> None:
+    patiently = parts.waiting.patience("redis")
+
+    async def read() -> None:
+        parts.services.last_audit = await read_audit(parts.state, parts.config.group)
+
+    while True:
+        await patiently(read)
+        await anyio.sleep(AUDIT_EVERY_S)
 
 
 async def _follow_status(parts: Parts) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 
 import orjson
@@ -11,7 +11,9 @@ import orjson
 from billing.audit.compare import Comparison, Difference
 from billing.audit.facts import CatalogRules, read_rules
 from billing.audit.run import CannotTell, Report, Settings, compare_all
+from billing.clock import SystemClock
 from billing.config import BillingConfig
+from billing.last_audit import post_audit
 from engine import ConfigError, Event, OffsetOutOfRange, StateDamaged, StateReader, Unanswered
 from engine.adapters.kafka import LogReader
 from engine.adapters.redis import RedisServer
@@ -57,6 +59,8 @@ async def run_audit(config: BillingConfig, *, from_s: int = 0) -> Report:
                 log.partitions
             ):
                 raise CannotTell("partitions were added while it ran: run it again")
+            with suppress(Unanswered):  # a notice for people: the outcome stands without it
+                await post_audit(server, config.group, report.as_json(), SystemClock().now_ms())
             return report
     except CannotTell as error:
         return Report("unknown", reason=str(error))

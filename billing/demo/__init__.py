@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from billing.demo.screen import Screen, StepFailed
 from billing.demo.whole import Choices, Demo
@@ -39,7 +40,8 @@ def run_demo(
         rate=_read_rate(rate), seconds=seconds, port=port, kafka=kafka, redis=redis, browser=browser and lively
     )
     try:
-        return asyncio.run(Demo(screen, choices).run())
+        demo = Demo(screen, choices, now=lambda: datetime.now(UTC), seed=time.time_ns())
+        return asyncio.run(demo.run())
     except asyncio.CancelledError:
         screen.line("interrupted: not audited")
         return INTERRUPTED

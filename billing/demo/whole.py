@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import httpx
@@ -17,7 +17,6 @@ import orjson
 
 from billing.audit.command import run_audit
 from billing.audit.run import Report
-from billing.clock import SystemClock
 from billing.config import BillingConfig, load_config
 from billing.demo.catalog import CUSTOMERS, demo_catalog
 from billing.demo.parts import APACHE, EMBEDDED, Processes, next_free_port, start_kafka, start_redis
@@ -30,7 +29,6 @@ from engine.adapters.kafka import KafkaSender
 WORKERS = 2
 MAX_RATE_ESTIMATE = 5_000.0
 """Events a second that the greatest rate is expected to come to: only the limits in the catalog depend on it."""
-SEED = 20_260_101
 SESSION_S = 6.0
 """The embedded broker lets a member join after half the session."""
 READY_S = 120.0
@@ -55,10 +53,12 @@ class Choices:
 
 @dataclass(slots=True)
 class Demo:
-    """One run, from the first process to the audit."""
+    """One run. `seed`: another one for every run, or on servers that remember the last one all would be duplicates."""
 
     screen: Screen
     choices: Choices
+    now: Callable[[], datetime]
+    seed: int
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     sending: bool = False
 
@@ -180,10 +180,10 @@ class Demo:
             await sender.send([Message(config.topic, one.key, one.value) for one in batch])
 
         drive = Drive(
-            load=Load(SEED ^ SystemClock().now_ms(), customer_names(CUSTOMERS)),
+            load=Load(self.seed, customer_names(CUSTOMERS)),
             post=api.post,
             publish=publish,
-            now=lambda: datetime.now(UTC),
+            now=self.now,
             rate=self.choices.rate,
             batch_max=DRIVE_BATCH_MAX,
         )

@@ -17,8 +17,6 @@ from engine.errors import ConfigError, StateDamaged, Unanswered
 from engine.state.library import TEXT, function_name
 
 READERS: Final = 16
-BOARD_EXPIRES_S: Final = 60
-"""A board that nobody posts on goes. It is no state: state never expires."""
 DURABLE_KEY: Final = b"keylane:durable"
 NOT_NOW: Final = frozenset(
     {
@@ -138,14 +136,14 @@ class RedisServer:
         if not (answer[0] if isinstance(answer, list) else answer):
             raise Unanswered(f"durability {level} was not reached within {wait_ms} ms")
 
-    async def post(self, board: str, name: str, notice: bytes | None) -> None:
+    async def post(self, board: str, name: str, notice: bytes | None, *, lasts_s: int = 60) -> None:
         """See `StateServer.post`."""
         key = _board_key(board)
         if notice is None:
             await self._ask(self._reading, "HDEL", key, name)
             return
         await self._ask(self._reading, "HSET", key, name, notice)
-        await self._ask(self._reading, "EXPIRE", key, BOARD_EXPIRES_S)
+        await self._ask(self._reading, "EXPIRE", key, lasts_s)
 
     async def posted(self, board: str) -> Mapping[str, bytes]:
         """See `StateServer.posted`."""

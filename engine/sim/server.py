@@ -51,7 +51,7 @@ class SimulatedServer:
     async def make_durable(self, level: str) -> None:
         await anyio.sleep(self.random.uniform(0.0005, 0.01))
 
-    async def post(self, board: str, name: str, notice: bytes | None) -> None:
+    async def post(self, board: str, name: str, notice: bytes | None, *, lasts_s: int = 60) -> None:
         notices = self.boards.setdefault(board, {})
         if notice is None:
             notices.pop(name, None)
