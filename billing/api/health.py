@@ -26,6 +26,7 @@ def health_routes(services: Services) -> list[Any]:
             "waiting_for": waits,
             "warnings": services.warnings(),
             "catalog_version": services.facts.version,
+            "broker": services.broker,
         }
         return Response(content, status_code=503 if waits else 200)
 

@@ -221,6 +221,7 @@ async def _run_behind(parts: Parts) -> None:
         tasks.start_soon(_reach_state, parts)
         parts.waiting.say("kafka", "was not reached yet")
         capabilities, _ = await reach_kafka(config, say)
+        parts.services.broker = asdict(capabilities)
         sender = make_sender(config, capabilities, say)
         await sender.start()
         try:

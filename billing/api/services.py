@@ -76,6 +76,8 @@ class Services:
     configured: Catalog | None = None
     """What the file of BILLING_CATALOG says."""
     last_audit: dict[str, Any] | None = None
+    broker: dict[str, bool] | None = None
+    """What the Kafka servers were seen to do, tried once at the start; None before."""
 
     def catalog_differs(self) -> bool:
         """Whether the configured file says something else than what is registered."""

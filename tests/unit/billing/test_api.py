@@ -518,7 +518,9 @@ async def test_nobody_misses_a_catalog_before_the_facts_were_read() -> None:
 
 async def test_ready_with_a_warning_where_the_file_differs(bench: Bench) -> None:
     bench.services.configured = catalog(CATALOG.replace(b'"0.01"', b'"0.02"'))
+    bench.services.broker = {"transactions": False}
     ready = await bench.get("/readyz")
+    assert ready["broker"] == {"transactions": False}
     assert ready["ready"]
     assert any("billing catalog apply" in warning for warning in ready["warnings"])
 
