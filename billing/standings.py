@@ -25,7 +25,6 @@ FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
 CALLS_AT_ONCE = 8
 INDEX_EVERY_S = 2.0
-PAGE_MAX = 500
 NEAR = Fraction(8, 10)
 Answer = TypeVar("Answer")
 STATES = frozenset({"near", "at", "none", "unpriced"})
@@ -35,9 +34,7 @@ class TotalsReader(Protocol):
     """What is needed of the engine's `StateReader`."""
 
     async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]: ...
-    async def period_totals(
-        self, bucket: int, start_s: int, end_s: int, *, after: bytes = b"", limit: int
-    ) -> Sequence[Totals]: ...
+    async def totals(self, wanted: Sequence[bytes], start_s: int, end_s: int) -> Sequence[Totals]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,6 @@ class Standings:
         self._clock = clock
         self._index: dict[str, tuple[int, ...]] = {}
         self._index_at_s = -INDEX_EVERY_S
-        self._filled: list[int] = []
-        """Buckets that hold keys."""
         self._catalog: object = None
         self._known: dict[str, tuple[object, Row]] = {}
         self._wanted = asyncio.Event()
@@ -179,28 +174,20 @@ class Standings:
             return
         found = await self._at_once([self._reader.keys(bucket) for bucket in range(self._buckets)])
         self._index = {key.decode(): days for of_bucket in found for key, days in of_bucket.items()}
-        self._filled = [bucket for bucket, of_bucket in enumerate(found) if of_bucket]
         self._index_at_s = now_s
 
     async def _read_totals(self, customers: Iterable[Customer], now_s: int) -> dict[tuple[str, Window], Totals]:
         """The running totals of everybody's current period."""
-        periods = {customer.time_zone.month(now_s) for customer in customers if customer.priced}
-        found = await self._at_once([self._pages(bucket, period) for period in periods for bucket in self._filled])
+        wanted: dict[Window, list[bytes]] = {}
+        for customer in customers:
+            if customer.priced and customer.id in self._index:
+                wanted.setdefault(customer.time_zone.month(now_s), []).append(customer.id.encode())
+        found = await self._at_once([self._reader.totals(names, *period) for period, names in wanted.items()])
         return {
             (total.key.decode(), Window(total.period.start_s, total.period.end_s)): total
             for totals in found
             for total in totals
         }
-
-    async def _pages(self, bucket: int, period: Window) -> list[Totals]:
-        totals: list[Totals] = []
-        after = b""
-        while True:
-            page = await self._reader.period_totals(bucket, *period, after=after, limit=PAGE_MAX)
-            totals += page
-            if len(page) < PAGE_MAX:
-                return totals
-            after = page[-1].key
 
     async def _at_once(self, questions: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
         """Asks all, some at a time. Raises the first failure, after all have ended."""

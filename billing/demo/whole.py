@@ -27,7 +27,7 @@ from engine import ConfigError, Message, Sender
 from engine.adapters.kafka import KafkaSender
 
 WORKERS = 2
-MAX_RATE_ESTIMATE = 5_000.0
+MAX_RATE_ESTIMATE = 10_000.0
 """Events a second that the greatest rate is expected to come to: only the limits in the catalog depend on it."""
 SESSION_S = 6.0
 """The embedded broker lets a member join after half the session."""

@@ -165,10 +165,16 @@ class StateReader:
         beyond = b"(" + (int.from_bytes(bounds, "big") + 1).to_bytes(8, "big")
         start = (b"(" if after else b"[") + bounds + after
         names = await self._call("list", pack_list(tag, start, beyond, limit), tag)
+        return await self.totals([name[8:] for name in names], start_s, end_s)
+
+    async def totals(self, wanted: Sequence[bytes], start_s: int, end_s: int) -> list[Totals]:
+        """Totals of exactly this period of those of the keys that keep one, of any buckets: many keys a call."""
+        first, last = _quarters(start_s, end_s)
         period = Period.of(start_s, end_s, keep=True, watched=False)
         totals: list[Totals] = []
-        for some in _chunks([name[8:] for name in names], TOTALS_PER_CALL):
-            _, found = await self._fetch(tag, (), [total_item(tag, key, first, last) for key in some])
+        for some in _chunks(wanted, TOTALS_PER_CALL):
+            items = [total_item(self._tag(key), key, first, last) for key in some]
+            _, found = await self._fetch(self._tag(some[0]), (), items)
             for key, packed in zip(some, found, strict=True):
                 total = unpack_total(key, period, packed)
                 if total is not None:

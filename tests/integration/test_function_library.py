@@ -178,6 +178,9 @@ async def test_everything_of_a_bucket_is_read(bench: Bench) -> None:
                 assert state.cells[cell(names.index(name))].number == seen[name]
                 assert series[Series(Aggregate.UNIQUE, b"n")].members == {digest_of(name)}
     assert seen == {name: number for number, name in enumerate(names)}
+    together = await bench.reader.totals([*names, b"nobody"], MONTH.start_s, MONTH.end_s)
+    assert {total.key: total.values[SUM].number for total in together} == seen
+    assert await bench.reader.totals(names, MONTH.start_s, MONTH.end_s + 900) == []
     progress = await bench.reader.progress(2)
     assert len(progress) == 2 * BUCKETS
     assert sum(one.counters.counted for one in progress) == len(names)

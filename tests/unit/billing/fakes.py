@@ -170,6 +170,8 @@ class FakeState:
 
     cells_of: dict[bytes, dict[Cell, Reading]] = field(default_factory=dict)
     kept: dict[bytes, set[tuple[int, int]]] = field(default_factory=dict)
+    asked: list[list[bytes]] = field(default_factory=list)
+    """Keys whose totals were asked for together."""
     away: bool = False
 
     def add(
@@ -212,11 +214,10 @@ class FakeState:
         self._check()
         return {key: tuple(await self.days(key)) for key in self.cells_of} if bucket == 0 else {}
 
-    async def period_totals(
-        self, bucket: int, start_s: int, end_s: int, *, after: bytes = b"", limit: int
-    ) -> Sequence[Totals]:
-        found = [await self.total(key, start_s, end_s) for key in sorted(self.kept) if bucket == 0 and key > after]
-        return [total for total in found if total is not None][:limit]
+    async def totals(self, wanted: Sequence[bytes], start_s: int, end_s: int) -> Sequence[Totals]:
+        self.asked.append(list(wanted))
+        found = [await self.total(key, start_s, end_s) for key in wanted]
+        return [total for total in found if total is not None]
 
     def _between(self, key: bytes, start_s: int, end_s: int) -> dict[Cell, Reading]:
         return {cell: one for cell, one in self.cells_of.get(key, {}).items() if start_s <= cell.start_s < end_s}

@@ -85,6 +85,12 @@ async def test_filters(standings: Standings) -> None:
     assert [row.customer.id for row in sorted(rows, key=by_spend)] == ["hanako", "rita", "acme"]
 
 
+async def test_a_period_is_one_question(standings: Standings, state: FakeState) -> None:
+    """Guards `_read_totals`: one call a bucket and period takes so long that the page lags seconds behind."""
+    await standings.fresh()
+    assert sorted(map(sorted, state.asked)) == [[b"acme", b"rita"], [b"hanako"]]
+
+
 async def test_a_total_that_moved_is_seen(standings: Standings, state: FakeState) -> None:
     before = await standings.fresh()
     state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(1_000))
