@@ -13,13 +13,15 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --no-input --n
 LOCKED := $(INSTALL) --require-hashes --only-binary :all:
 ITSELF := $(INSTALL) --no-index --no-build-isolation --editable .
 
-.PHONY: help demo test check lint types perf lock clean
+.PHONY: help demo test traps check lint types perf chaos lock clean
 
 help:
 	@echo 'make demo [SECONDS=20] [RATE=500|max] [PORT=8080] [KAFKA=embedded|apache|HOST:PORT] [ARGS=...]'
 	@echo 'make test [ARGS=...]       all tests'
+	@echo 'make traps [ARGS=NUMBERS]  each guard against a known fault is taken out: its tests must fail'
 	@echo 'make check                 lint and types'
 	@echo 'make perf [SCENARIO=all] [ARGS=...]'
+	@echo 'make chaos [SECONDS=600] [SEED=1]'
 	@echo 'make lock [UPGRADE=1]      pins the packages anew (needs uv)'
 	@echo 'make clean                 removes .venv and caches'
 
@@ -29,6 +31,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(RUN) pytest $(ARGS)
+
+traps: $(VENV)/.test
+	@$(RUN) tests.traps $(ARGS)
 
 check: lint types
 
@@ -41,6 +46,10 @@ types: $(VENV)/.test
 
 perf: $(VENV)/.test
 	@$(RUN) perf $(or $(SCENARIO),all) $(ARGS)
+
+# Faults of processes, groups and brokers in a mixed order, on Apache Kafka; each of them alone is among the tests.
+chaos: $(VENV)/.test
+	@$(RUN) tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # One lock a purpose, each with the pins of the one before: the image, the demo, the tests.
 lock:

@@ -16,8 +16,8 @@ from billing.connections import Say, make_reader, make_sender, reach_kafka
 from billing.domain.problems import InvalidCatalog, Problem
 from billing.domain.timestamps import parse_time_us, time_text
 from billing.facts import Facts, OvertakenError, apply_catalog
-from billing.service import set_up_logging
 from engine import Sender, Unanswered
+from engine.adapters.json_log import set_up_logging
 
 
 def apply_file(config: BillingConfig, path: Path, start: str | None, say: Say) -> int:
@@ -78,7 +78,7 @@ def _parse_from(text: str) -> int:
 
 async def _with_facts(config: BillingConfig, say: Say, act: Callable[[Facts, Sender], Awaitable[Any]]) -> int:
     """Runs `act` with facts that are known to their end and a sender."""
-    set_up_logging()
+    set_up_logging(level="warning")
     capabilities, _ = await reach_kafka(config, say)
     sender = make_sender(config, capabilities, say)
     facts = Facts(make_reader(config, config.facts_topic, say), SystemClock(), wait_s=0.1)

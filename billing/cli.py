@@ -175,9 +175,9 @@ def audit(*, start: Annotated[str | None, Parameter(name="--from")] = None, conf
         RFC 3339: only cells that begin there or later.
     """
     from billing.audit.command import audit_command
-    from billing.service import set_up_logging
+    from engine.adapters.json_log import set_up_logging
 
-    set_up_logging()
+    set_up_logging(level="warning")
     return audit_command(_load(config, "kafka", "redis"), start, _say)
 
 
@@ -193,8 +193,11 @@ def worker(*, name: str | None = None, config: Config = None) -> int:
     from billing.service import run_service
     from billing.worker import run_worker
 
-    settings = _load(config, "kafka", "redis")
-    return run_service(lambda stop: run_worker(settings, stop=stop, name=name, say=_say))
+    def load() -> "BillingConfig":
+        return _load(config, "kafka", "redis")
+
+    settings = load()
+    return run_service(lambda signals: run_worker(settings, signals=signals, load=load, name=name), settings)
 
 
 @app.command
@@ -204,8 +207,12 @@ def api(*, host: str | None = None, port: int | None = None, config: Config = No
     from billing.service import run_service
 
     given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
-    settings = _load(config, "kafka", "redis", **given)
-    return run_service(lambda stop: run_api(settings, stop=stop, say=_say))
+
+    def load() -> "BillingConfig":
+        return _load(config, "kafka", "redis", **given)
+
+    settings = load()
+    return run_service(lambda signals: run_api(settings, signals=signals, load=load), settings)
 
 
 @app.command

@@ -2,18 +2,23 @@
 
 `BILLING_*` names are the fields of `BillingConfig`; `ENGINE_*` names go to `EngineConfig`. In the file the same names
 stand at the top, or without their prefix in the tables `[billing]` and `[engine]`. `NAME_FILE` reads the value of
-NAME from a file, for secrets. A name that nobody knows is an error, and all problems are listed at once.
+NAME from a file, for secrets (where NAME_FILE is not a setting by itself, as of certificates). A name that nobody knows
+is an error, and all problems are listed at once. No message repeats a secret.
 """
 
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from engine import ConfigError, EngineConfig
+from billing.security import security_problems
+from engine import ConfigError, EngineConfig, Level, Secret
+from engine.adapters.json_log import LogFormat
 
 PREFIX = "BILLING_"
+PORTS = ("api_port", "worker_port")
 ENGINE_PREFIX = "ENGINE_"
 SHARED = {"ENGINE_TOPIC": "BILLING_TOPIC", "ENGINE_GROUP": "BILLING_GROUP", "ENGINE_HORIZON_D": "BILLING_HORIZON_D"}
 """Engine settings that billing derives from its own."""
@@ -23,14 +28,41 @@ MEANINGS = {
 }
 
 
+NOTHING = Secret("")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingConfig:
     """What a worker or an API needs to know. Durations end in `_s` or `_d` (days), sizes in `_bytes`."""
 
     kafka: str = ""
     """host:port, separated by commas."""
+    kafka_protocol: str = "plaintext"
+    """plaintext, tls, sasl_plaintext or sasl_tls; or Kafka's own names."""
+    kafka_ca_file: Path | None = None
+    """Certificates to trust, PEM; without it those that the system trusts."""
+    kafka_certificate_file: Path | None = None
+    """Our own, PEM, where Kafka wants one."""
+    kafka_key_file: Path | None = None
+    """Its key, PEM, where it is not in the same file."""
+    kafka_key_password: Secret = NOTHING
+    kafka_sasl_mechanism: str = ""
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."""
+    kafka_username: str = ""
+    kafka_password: Secret = NOTHING
+    kafka_token_file: Path | None = None
+    """Holds a token for OAUTHBEARER; read at each connection."""
+    kafka_token_command: str = field(default="", repr=False)
+    """Prints a token for OAUTHBEARER, for example: get-token --audience kafka."""
     redis: str = field(default="", repr=False)
-    """redis://, rediss:// or redis+cluster:// URL; may carry a password."""
+    """redis://, rediss://, redis+cluster:// or rediss+cluster:// URL; may carry a password."""
+    redis_username: str = ""
+    redis_password: Secret = NOTHING
+    redis_ca_file: Path | None = None
+    """Certificates to trust, PEM, for rediss; without it those that the system trusts."""
+    redis_certificate_file: Path | None = None
+    redis_key_file: Path | None = None
+    redis_key_password: Secret = NOTHING
     catalog: Path | None = None
     """The first catalog: registered as version 1 where none is registered yet."""
     topic: str = "usage-events"
@@ -39,6 +71,13 @@ class BillingConfig:
     group: str = "billing"
     horizon_d: int = 34
     """Days of arrival within which a second event with the same identity is a duplicate."""
+    log_format: LogFormat = "text"
+    """text, or json: one object a line. Worker and API; SIGHUP changes it."""
+    log_level: Level = "info"
+    """debug, info, warning or error. Worker and API; SIGHUP changes it."""
+    worker_host: str = "127.0.0.1"
+    worker_port: int | None = None
+    """Where a worker answers: health, metrics, statistics and commands, for whoever reaches it. 0 takes a free port."""
     api_host: str = "127.0.0.1"
     api_port: int = 8080
     """0 takes a free port."""
@@ -62,14 +101,22 @@ class BillingConfig:
         problems = [
             f"{PREFIX}{name.upper()} is {value}: must be above 0"
             for name, value in ((entry.name, getattr(self, entry.name)) for entry in fields(self))
-            if isinstance(value, int | float) and value <= 0 and name != "api_port"
+            if isinstance(value, int | float) and value <= 0 and name not in PORTS
         ]
-        if not 0 <= self.api_port <= 65_535:
-            problems.append(f"BILLING_API_PORT is {self.api_port}: must be from 0 to 65535")
+        problems += [
+            f"{PREFIX}{name.upper()} is {port}: must be from 0 to 65535"
+            for name in PORTS
+            if (port := getattr(self, name)) is not None and not 0 <= port <= 65_535
+        ]
+        for name, kind in (("log_format", LogFormat), ("log_level", Level)):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                problems.append(f"{PREFIX}{name.upper()} is {getattr(self, name)!r}: must be one of {known}")
         if self.redis and not self.redis.startswith(
             ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
         ):
             problems.append("BILLING_REDIS must be a URL that begins with redis://, rediss:// or redis+cluster://")
+        problems += security_problems(self)
         problems += [
             f"BILLING_KAFKA has {server!r}: every server must be host:port"
             for server in self.kafka.split(",")
@@ -86,6 +133,10 @@ class BillingConfig:
     @property
     def dead_topic(self) -> str:
         return f"{self.topic}.dead"
+
+
+KNOWN = {PREFIX + entry.name.upper(): entry.name for entry in fields(BillingConfig) if entry.name != "engine"}
+"""Names of settings, and the fields they go to."""
 
 
 def load_config(
@@ -152,11 +203,11 @@ def _read_file(file: Path, problems: list[str]) -> dict[str, object]:
 
 
 def _read_secrets(settings: Mapping[str, object], problems: list[str]) -> dict[str, object]:
-    """Replaces every NAME_FILE by NAME with the content of that file."""
-    values = {name: raw for name, raw in settings.items() if not name.endswith("_FILE")}
-    for name, raw in settings.items():
-        if not name.endswith("_FILE"):
-            continue
+    """Replaces every NAME_FILE by NAME with the content of that file, unless NAME_FILE is a setting by itself."""
+    names = [name for name in settings if name.endswith("_FILE") and name not in KNOWN]
+    values = {name: raw for name, raw in settings.items() if name not in names}
+    for name in names:
+        raw = settings[name]
         plain = name.removesuffix("_FILE")
         if plain in values:
             problems.append(f"{plain} and {name} are both set: keep one")
@@ -164,26 +215,33 @@ def _read_secrets(settings: Mapping[str, object], problems: list[str]) -> dict[s
         try:
             values[plain] = Path(str(raw)).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name} is {str(raw)!r}: cannot be read ({error})")
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            problems.append(f"{name} names a file that cannot be read: {reason}")
     return values
 
 
 def _parse(settings: Mapping[str, object], problems: list[str]) -> dict[str, Any]:
     kinds = get_type_hints(BillingConfig)
-    known = {PREFIX + entry.name.upper(): entry.name for entry in fields(BillingConfig) if entry.name != "engine"}
     values: dict[str, Any] = {}
     for name, raw in settings.items():
-        if name not in known:
-            problems.append(f"{name} is not a setting; known are {', '.join(sorted(known))}")
+        if name not in KNOWN:
+            problems.append(f"{name} is not a setting; known are {', '.join(sorted(KNOWN))}")
             continue
-        kind = kinds[known[name]]
+        kind = _plain(kinds[KNOWN[name]])
         text = str(raw).strip()
         try:
-            values[known[name]] = kind(text) if kind in (int, float) else Path(text) if kind is not str else text
+            values[KNOWN[name]] = kind(text)
         except ValueError:
             shown = "a whole number" if kind is int else "a number"
             problems.append(f"{name} is {text!r}: must be {shown}")
     return values
+
+
+def _plain(hint: Any) -> Any:
+    """What makes a value of a text: the type, also where None is allowed; of a choice, the text itself."""
+    if get_origin(hint) is Literal:
+        return str
+    return next((each for each in get_args(hint) if each is not NoneType), hint)
 
 
 def _is_server(text: str) -> bool:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from billing.config import BillingConfig
+from billing.security import kafka_security, redis_tls
 from billing.topics import prepare_topics
 from engine import Message, Sender, Unanswered
 from engine.adapters.kafka import Capabilities, KafkaSender, LogReader, Topic, probe
@@ -59,7 +60,7 @@ async def reach_kafka(config: BillingConfig, say: Say) -> tuple[Capabilities, di
     Raises:
         ConfigError: a topic is refused, or must not be used as it is.
     """
-    capabilities = await probe(config.kafka, waiting=waiting_for("Kafka", say))
+    capabilities = await probe(config.kafka, security=kafka_security(config), waiting=waiting_for("Kafka", say))
     return capabilities, dict(await prepare_topics(config, capabilities, say))
 
 
@@ -79,16 +80,35 @@ async def reach_redis(server: RedisServer, config: BillingConfig, say: Say) -> N
             await asyncio.sleep(AGAIN_S)
 
 
+def make_state(config: BillingConfig, *, writers: int = 1) -> RedisServer:
+    """The state server, nothing is reached yet. Raises ConfigError."""
+    return RedisServer(
+        config.redis,
+        username=config.redis_username,
+        password=config.redis_password,
+        tls=redis_tls(config),
+        writers=writers,
+        timeout_s=config.engine.call_timeout_s,
+    )
+
+
 def make_sender(config: BillingConfig, capabilities: Capabilities, say: Say) -> KafkaSender:
     """A sender, not started yet."""
     return KafkaSender(
         config.kafka,
         idempotent=capabilities.idempotent_producer,
         client_id=process_name(),
+        security=kafka_security(config),
         waiting=waiting_for("Kafka", say),
     )
 
 
 def make_reader(config: BillingConfig, topic: str, say: Say) -> LogReader:
     """A reader without a group, not started yet."""
-    return LogReader(config.kafka, topic=topic, client_id=process_name(), waiting=waiting_for(f"topic {topic}", say))
+    return LogReader(
+        config.kafka,
+        topic=topic,
+        client_id=process_name(),
+        security=kafka_security(config),
+        waiting=waiting_for(f"topic {topic}", say),
+    )

@@ -17,6 +17,7 @@ from engine import Clock, Unanswered
 
 COUNTERS = {"counted": "counted", "unmetered": "unmetered", "duplicate": "duplicates_dropped", "dead": "dead_lettered"}
 """Counters of a slice and the names under which people know them."""
+LANE_COUNTS = ("running", "ready", "deferred", "limit")
 HISTORY_S = 300
 ASK_S = 2.0
 """Whoever does not answer in so long is away, and keeps nobody from asking the others."""
@@ -262,6 +263,9 @@ class PipelineStatus:
             "watermark": watermark,
             "end": end,
             "held_back_by": notice.get("held_back_by"),
+            "unstarted": notice.get("unstarted"),
+            "paused": bool(notice.get("paused")),
+            "parked": notice.get("parked") or [],
         }
 
 
@@ -279,9 +283,11 @@ def _latency(notices: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     }
 
 
-def _lanes(notices: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _lanes(notices: Sequence[Mapping[str, Any]]) -> dict[str, int | bool]:
+    """Over all workers; the breaker is open if that of any of them is."""
     lanes = [notice.get("lanes") or {} for notice in notices]
-    return {name: sum(int(entry.get(name) or 0) for entry in lanes) for name in ("running", "ready", "limit")}
+    counts = {name: sum(int(entry.get(name) or 0) for entry in lanes) for name in LANE_COUNTS}
+    return counts | {"breaker_open": any(bool(entry.get("breaker_open")) for entry in lanes)}
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from billing.config import BillingConfig
+from billing.security import kafka_security
 from engine import ConfigError
 from engine.adapters.kafka import Capabilities, Topic, TopicSpec, ensure_topics
 
@@ -33,7 +34,9 @@ async def prepare_topics(
         ConfigError: a topic that cannot be made, or one that must not be used as it is.
     """
     specs = topic_specs(config, log_append_time=capabilities.log_append_time)
-    topics = await ensure_topics(config.kafka, specs, waiting=lambda what: say(f"waiting for Kafka: {what}"))
+    topics = await ensure_topics(
+        config.kafka, specs, security=kafka_security(config), waiting=lambda what: say(f"waiting for Kafka: {what}")
+    )
     problems = [
         f"topic {topic.name} is compacted (cleanup.policy): events would vanish from it; set cleanup.policy=delete"
         for topic in topics.values()

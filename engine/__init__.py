@@ -4,7 +4,7 @@ These names are the public ones. `engine/README.md` is the theory of operation.
 """
 
 from engine.aggregate import Aggregate, Cell, Period, Reading, Series, Value, merge
-from engine.config import EngineConfig
+from engine.config import LIVE, EngineConfig
 from engine.errors import (
     ConfigError,
     EngineError,
@@ -14,21 +14,26 @@ from engine.errors import (
     StateMismatch,
     Unanswered,
 )
-from engine.event import Counts, Dead, Effect, Event, Message, Totals
+from engine.event import Counts, Dead, Effect, Event, Headers, Message, Totals
+from engine.notice import Level, Notice, Tell, key_hash
 from engine.ports import Clock, Committed, Log, OffsetOutOfRange, Sender, StateServer
-from engine.processor import Answers, Handler, Processor, Reacts, Waits
+from engine.processor import Answers, BatchHandler, Handler, Processor, Reacts, Waits
 from engine.runtime.board import board_of
 from engine.runtime.engine import Engine
+from engine.runtime.producer import Producer
 from engine.runtime.statistics import Statistics
+from engine.secret import Secret
 from engine.state.identity import bucket_of, digest_of, identity_of
 from engine.state.reader import Account, KeyState, SliceProgress, SnapshotPart, StateReader
 from engine.telemetry import Attributes, Metric, Observation, Silence, Telemetry
 
 __all__ = [
+    "LIVE",
     "Account",
     "Aggregate",
     "Answers",
     "Attributes",
+    "BatchHandler",
     "Cell",
     "Clock",
     "Committed",
@@ -41,16 +46,21 @@ __all__ = [
     "EngineError",
     "Event",
     "Handler",
+    "Headers",
     "KeyState",
+    "Level",
     "Log",
     "Message",
     "Metric",
+    "Notice",
     "Observation",
     "OffsetOutOfRange",
     "Period",
     "Processor",
+    "Producer",
     "Reacts",
     "Reading",
+    "Secret",
     "Sender",
     "Series",
     "Silence",
@@ -64,6 +74,7 @@ __all__ = [
     "StateServer",
     "Statistics",
     "Telemetry",
+    "Tell",
     "Totals",
     "Unanswered",
     "Value",
@@ -72,5 +83,6 @@ __all__ = [
     "bucket_of",
     "digest_of",
     "identity_of",
+    "key_hash",
     "merge",
 ]

@@ -6,6 +6,8 @@ EngineError
 │   ├── StateLost         records are missing or point outside the log, and the log cannot rebuild them
 │   ├── StateMismatch     the records were written under another bucket count or horizon
 │   └── StateDamaged      a value in Redis has a type or a length that the engine never writes
+├── HandlerFailed         the handler failed for the last time and `on_failure` is `stop`
+├── ForeignMetadata       a commit's metadata is not one that the engine wrote for this watermark; it claims nothing
 ├── Unsendable            a message that the servers of the log will never take, however often it is sent
 └── Unanswered            a call to another server may or may not have been carried out
 """
@@ -39,6 +41,10 @@ class StateDamaged(StateError):
     """A value in Redis is not one that the engine writes: an alarm, never a dead letter."""
 
 
+class ForeignMetadata(EngineError):
+    """A commit's metadata cannot be used here: the caller takes nothing beyond the watermark as done."""
+
+
 class Unanswered(EngineError):
     """The request was lost, refused for now, or its answer was: the same bytes must be sent again."""
 
@@ -48,3 +54,15 @@ class Unsendable(EngineError):
 
     None of the messages of that send may be taken as sent; those that are not the cause must be sent again.
     """
+
+
+class HandlerFailed(EngineError):
+    """A handler failed for the last time, and the engine stops as it was told to: the event is not done.
+
+    `partition` and `offset` name it; a restart begins with it.
+    """
+
+    def __init__(self, partition: int, offset: int, cause: str) -> None:
+        super().__init__(f"partition {partition}, offset {offset}: {cause}; the engine stopped, the event is not done")
+        self.partition = partition
+        self.offset = offset

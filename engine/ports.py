@@ -3,10 +3,11 @@
 Every method that talks to a server says what an unknown outcome looks like: `Unanswered`, never a library's own error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
+from engine.errors import StateDamaged, Unanswered
 from engine.event import Event, Message
 
 
@@ -40,10 +41,11 @@ class Log(Protocol):
         ...
 
     async def fetch(
-        self, partitions: Sequence[int], *, events_max: int, wait_s: float
+        self, partitions: Sequence[int], *, events_max: int, wait_s: float, bytes_max: int | None = None
     ) -> Mapping[int, Sequence[Event]]:
         """Events of the named partitions, ascending from their positions, which move past them. Possibly none.
 
+        At most `events_max` of all partitions together, and none after the one whose `memory_bytes` reach `bytes_max`.
         Never cancel it: events could vanish after the position moved.
 
         Raises:
@@ -85,8 +87,8 @@ class Log(Protocol):
         """
         ...
 
-    def partition_count(self) -> int:
-        """How many partitions the topic has, by metadata no older than the last fetch allows."""
+    async def count_partitions(self) -> int:
+        """How many partitions the topic has, asked of the server now. Raises Unanswered."""
         ...
 
 
@@ -107,8 +109,24 @@ class Sender(Protocol):
         ...
 
 
+class Call(NamedTuple):
+    """One function call: its packed argument, and any state key of the bucket meant (it only routes)."""
+
+    key: bytes
+    payload: bytes
+
+
+Answer: TypeAlias = list[bytes] | Unanswered | StateDamaged
+"""What became of a call."""
+
+
 class StateServer(Protocol):
     """One Redis (or a cluster of them) with the engine's function library."""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether a call may hold one bucket only, since every bucket may be on a node of its own."""
+        ...
 
     async def call(self, function: str, payload: bytes, *, key: bytes, writes: bool) -> list[bytes]:
         """Runs one function of the library, by its short name (`apply`, `read`, ...), with one packed argument.
@@ -119,6 +137,16 @@ class StateServer(Protocol):
         Raises:
             Unanswered: executed or not; also where the server is loading, read-only, out of memory, busy.
             StateDamaged: the server says that the payload is malformed.
+        """
+        ...
+
+    async def call_many(
+        self, function: str, calls: Sequence[Call], *, writes: bool, answered: Callable[[int, Answer], None]
+    ) -> None:
+        """Runs calls like `call`, each by itself; those for one node travel together.
+
+        `answered` is told the place in `calls` and what became of it, once a call, as soon as it is known: a node that
+        does not answer holds back no other. Returns when all are told.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What users write. Two forms: a processor with aggregates, or a plain `async def handle(event)` without state."""
+"""What users write: a processor with aggregates, or a plain `async def handle(event)` or `handle(events)` without."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -7,6 +7,8 @@ from engine.event import Counts, Dead, Effect, Event, Totals
 
 Answers: TypeAlias = Iterable[Counts | Dead]
 Handler: TypeAlias = Callable[[Event], Awaitable[None]]
+BatchHandler: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
+"""Gets consecutive events of one key. If it raises, they are handed over again one by one."""
 
 
 class Processor(Protocol):

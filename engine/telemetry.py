@@ -1,14 +1,16 @@
 """Every signal that the engine emits, and the port through which it does. Names, units and attributes are public API.
 
 What OpenTelemetry's messaging conventions name is named as there; the rest begins with `engine.`. Nothing here happens
-per event: counters and gauges are read from `Engine.statistics()` when somebody asks, durations are recorded per fetch,
-call or commit.
+per event where user code does not await: counters and gauges are read from `Engine.statistics()` when somebody asks,
+durations are recorded per fetch, call, commit, and turn of a lane.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+
+from engine.event import Headers
 
 Attributes: TypeAlias = Mapping[str, str]
 NONE: Final[Attributes] = {}
@@ -89,6 +91,19 @@ class Telemetry(Protocol):
         """Trace what happens inside; an exception that leaves it is noted and goes on."""
         ...
 
+    def continued(
+        self, span: Span, headers: Sequence[Headers], attributes: Attributes = NONE
+    ) -> AbstractContextManager[None]:
+        """What happens inside goes on in the trace that the first of these records' headers name.
+
+        Where spans are exported and the trace is sampled, it is a span of it, with links to the other records.
+        """
+        ...
+
+    def carried(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers by which a message takes the current trace along; none outside a trace."""
+        ...
+
 
 class Silence:
     """Signals go nowhere: for tests, the simulation and whoever does not ask."""
@@ -104,6 +119,14 @@ class Silence:
 
     def span(self, span: Span, attributes: Attributes = NONE) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def continued(
+        self, span: Span, headers: Sequence[Headers], attributes: Attributes = NONE
+    ) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def carried(self) -> tuple[tuple[str, bytes], ...]:
+        return ()
 
 
 _CLIENT = frozenset({SYSTEM, OPERATION, TOPIC, GROUP})
@@ -195,15 +218,38 @@ WATERMARK: Final = Metric(
     _OWN,
 )
 
+UNSTARTED: Final = Metric(
+    "engine.unstarted",
+    "gauge",
+    "{event}",
+    "Events not read yet, or waiting for nothing but a place; absent while unknown. Scale by this, not by the lag: one "
+    "stuck key raises the lag, and no further worker would lower it.",
+    _OWN,
+)
+PARKED: Final = Metric(
+    "engine.parked",
+    "gauge",
+    "{key}",
+    "Keys that wait for a command because their event failed for the last time; release them.",
+    _OWN,
+)
+
 # ---------------------------------------------------------------- lanes and partitions
 LANES: Final = Metric(
     "engine.lanes",
     "gauge",
     "{lane}",
-    "Keys with events, by state: running now, or ready and waiting for a place.",
+    "Keys with events, by state: running now, ready and waiting for a place, or deferred and waiting for a time.",
     frozenset({GROUP, STATE}),
 )
 LANES_LIMIT: Final = Metric("engine.lanes.limit", "gauge", "{lane}", "Lanes that may run at once.", frozenset({GROUP}))
+BREAKER: Final = Metric(
+    "engine.breaker.open",
+    "gauge",
+    "1",
+    "1 while the handlers of all keys fail and only one at a time is tried: what they depend on is down.",
+    frozenset({GROUP}),
+)
 PARTITIONS: Final = Metric(
     "engine.partitions",
     "gauge",
@@ -276,8 +322,8 @@ EFFECTS: Final = Metric(
 
 METRICS: Final = (
     *(CONSUMED, SENT, CLIENT_DURATION, PROCESS_DURATION),
-    *(EVENTS, RETRIES, IN_FLIGHT, IN_FLIGHT_SIZE, OLDEST_AGE, LAG, WATERMARK),
-    *(LANES, LANES_LIMIT, PARTITIONS, REBALANCES, EPOCHS),
+    *(EVENTS, RETRIES, IN_FLIGHT, IN_FLIGHT_SIZE, OLDEST_AGE, LAG, WATERMARK, UNSTARTED, PARKED),
+    *(LANES, LANES_LIMIT, BREAKER, PARTITIONS, REBALANCES, EPOCHS),
     *(CALL_DURATION, CALL_EVENTS, CALLS, UNANSWERED, REJECTED, REFUSALS, EFFECTS),
 )
 
@@ -285,4 +331,10 @@ CALL_SPAN: Final = Span("engine.call", "One call to the state.", frozenset({GROU
 EPOCH_SPAN: Final = Span("engine.epoch", "From an assignment or a refusal until events are fetched again.", _OWN)
 REBALANCE_SPAN: Final = Span("engine.rebalance", "Draining what the group takes away.", frozenset({TOPIC, GROUP}))
 COMMIT_SPAN: Final = Span("engine.commit", "One commit of the group's offsets.", frozenset({TOPIC, GROUP}))
-SPANS: Final = (CALL_SPAN, EPOCH_SPAN, REBALANCE_SPAN, COMMIT_SPAN)
+PROCESS_SPAN: Final = Span(
+    "engine.process",
+    "User code at work on events that name a trace, as a part of it.",
+    frozenset({TOPIC, GROUP, SYSTEM, OPERATION}),
+    per_s_max=100,
+)
+SPANS: Final = (CALL_SPAN, EPOCH_SPAN, REBALANCE_SPAN, COMMIT_SPAN, PROCESS_SPAN)

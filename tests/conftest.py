@@ -16,7 +16,16 @@ from engine.embedded.apache import ApacheKafka
 from engine.embedded.broker import EmbeddedBroker
 from engine.embedded.redis import EmbeddedRedis
 
+TOGETHER = frozenset({"browser", "chaos"})
+"""Folders whose tests share servers that take long to start."""
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of some folders."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ A request is cut into the raw bytes of its events; each is decoded and checked o
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,12 @@ from billing.domain.problems import InvalidEvent
 from billing.domain.problems import Problem as FieldProblem
 from billing.domain.timestamps import time_text
 from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, decode, decode_what_fits, moment_us
-from engine import Clock, Message, Sender, Unanswered
+from engine import Clock, Headers, Message, Sender, Unanswered
 
 CONTENT_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
 RETRY_AFTER_S = 1
+TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACE_STATE_MAX = 512
 PROBLEMS_MAX = 10_000
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -58,8 +61,8 @@ class Door:
         self._under_way = 0
         self.accepted = 0
 
-    async def take(self, body: bytes) -> int:
-        """The number of events that are in the log now.
+    async def take(self, body: bytes, headers: Headers = ()) -> int:
+        """The number of events that are in the log now, each with these headers.
 
         Raises:
             Problem: 413, 422, 429 or 503; then nothing may be taken for granted but that sending again is safe.
@@ -71,7 +74,7 @@ class Door:
             raise Problem(503, f"not ready: waiting for {reason}", retry_after_s=RETRY_AFTER_S)
         self._under_way += 1
         try:
-            messages = self._check(split_events(body))
+            messages = self._check(split_events(body), tuple(headers))
             async with asyncio.timeout(self._limits.timeout_s):
                 await self._sender.send(messages)
         except (Unanswered, TimeoutError) as error:
@@ -82,7 +85,7 @@ class Door:
         self.accepted += len(messages)
         return len(messages)
 
-    def _check(self, events: Sequence[bytes]) -> list[Message]:
+    def _check(self, events: Sequence[bytes], headers: Headers) -> list[Message]:
         if len(events) > self._limits.events_max:
             raise Problem(413, f"{len(events)} events in one request; at most {self._limits.events_max} are taken")
         arrival_ms = self._clock.now_ms()
@@ -90,7 +93,7 @@ class Door:
         errors: list[dict[str, Any]] = []
         for index, raw in enumerate(events):
             try:
-                messages.append(self._admit(raw, arrival_ms))
+                messages.append(self._admit(raw, arrival_ms, headers))
             except InvalidEvent as error:
                 errors += [
                     {"index": index, "field": problem.field, "problem": problem.message} for problem in error.problems
@@ -101,7 +104,7 @@ class Door:
             raise Problem(422, text, errors=errors[:PROBLEMS_MAX])
         return messages
 
-    def _admit(self, raw: bytes, arrival_ms: int) -> Message:
+    def _admit(self, raw: bytes, arrival_ms: int, headers: Headers) -> Message:
         try:
             event = decode(raw)
         except InvalidEvent as error:
@@ -109,7 +112,7 @@ class Door:
             raise InvalidEvent((*error.problems, *(self._problems(fits, arrival_ms) if fits else ()))) from None
         if problems := self._problems(event, arrival_ms):
             raise InvalidEvent(problems)
-        return Message(self._topic, event.subject.encode(), _stamp(raw, event, arrival_ms))
+        return Message(self._topic, event.subject.encode(), _stamp(raw, event, arrival_ms), tuple(headers))
 
     def _problems(self, event: UsageEvent, arrival_ms: int) -> list[FieldProblem]:
         """Of its time, and of what meters want to read."""
@@ -147,6 +150,15 @@ def _stamp(raw: bytes, event: UsageEvent, arrival_ms: int) -> bytes:
     return stamped if len(stamped) <= EVENT_BYTES_MAX and b'"time"' not in raw else raw
 
 
+def trace_of(headers: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
+    """The W3C trace context of a request, for its records; none where it is not one."""
+    parent, state = headers.get("traceparent"), headers.get("tracestate")
+    if parent is None or not TRACE_PARENT.fullmatch(parent):
+        return ()
+    named = (("traceparent", parent.encode()),)
+    return (*named, ("tracestate", state.encode())) if state and len(state) <= TRACE_STATE_MAX else named
+
+
 def ingest_route(door: Door, *, bytes_max: int) -> Any:
     """The route handler."""
 
@@ -164,6 +176,7 @@ def ingest_route(door: Door, *, bytes_max: int) -> Any:
             )
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Problem(415, "compressed requests are not taken")
-        return Response({"accepted": await door.take(await request.body())}, status_code=202)
+        accepted = await door.take(await request.body(), trace_of(request.headers))
+        return Response({"accepted": accepted}, status_code=202)
 
     return take_events

@@ -4,9 +4,7 @@ It listens at once; what is not there yet (Kafka, Redis, a catalog) is named by 
 """
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +28,7 @@ from billing.connections import (
     Say,
     make_reader,
     make_sender,
+    make_state,
     process_name,
     reach_kafka,
     reach_redis,
@@ -39,30 +38,23 @@ from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
 from billing.facts import Facts, register_first
 from billing.following import Follower
+from billing.http_server import address_of, listen, new_server
 from billing.last_audit import read_audit
-from billing.service import quieten_collector
+from billing.reload import Reload
+from billing.service import Signals, quieten_collector, say
 from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
 from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
-from engine import ConfigError, Event, Observation, StateReader, board_of
+from engine import Event, Observation, StateReader, board_of
+from engine.adapters.json_log import tell
 from engine.adapters.kafka import LogReader
 from engine.adapters.otel import OpenTelemetry
 from engine.adapters.redis import RedisServer
 
-STOP_WITHIN_S = 3
-BACKLOG = 1_024
 DOOR_LOOKS_AHEAD_MS = 5_000
 AUDIT_EVERY_S = 5.0
 """What is accepted arrives in the log a little later, perhaps under newer meters: it must fit those too."""
-
-
-class QuietServer(uvicorn.Server):
-    """uvicorn without its own handling of signals: the process has one already."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class LogSources:
@@ -103,7 +95,7 @@ class Parts:
         self.say = say
         self.clock = SystemClock()
         self.sender = LateSender()
-        self.state = RedisServer(config.redis)
+        self.state = make_state(config)
         self.reader = StateReader(self.state, group=config.group, buckets=config.engine.buckets)
         self.facts = Facts(make_reader(config, config.facts_topic, say), self.clock)
         self.tail = make_reader(config, config.topic, say)
@@ -159,8 +151,8 @@ class Parts:
         yield Observation(CATALOG_DIFFERS, int(self.services.catalog_differs()))
 
 
-async def run_api(config: BillingConfig, *, stop: asyncio.Event, say: Say) -> int:
-    """Serves until `stop`, then returns 0.
+async def run_api(config: BillingConfig, *, signals: Signals, load: Callable[[], BillingConfig]) -> int:
+    """Serves until it is told to stop, then returns 0. `load` reads the settings again.
 
     Raises:
         ConfigError: the address is taken, or servers are set in a way that cannot work.
@@ -168,14 +160,14 @@ async def run_api(config: BillingConfig, *, stop: asyncio.Event, say: Say) -> in
     """
     configured = load_catalog(config.catalog) if config.catalog is not None else None
     parts = Parts(config, say, configured)
-    listener = _listen(config)
-    server = QuietServer(_uvicorn_config(parts))
+    listener = listen(config.api_host, config.api_port, "BILLING_API_PORT")
+    server = new_server(create_app(parts.services, parts.door, Page(load_assets())))
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_behind, parts)
-            tasks.start_soon(_stop_at, stop, server, parts.services.hub)
-            host, port = listener.getsockname()[:2]
-            say(f"listening on http://{host}:{port} (no keys are configured: the API is open)")
+            tasks.start_soon(_stop_at, signals.stop, server, parts.services.hub)
+            tasks.start_soon(Reload(config, load, tell, lambda: None).run, signals.hangup)
+            say(f"listening on {address_of(listener)} (no keys are configured: the API is open)")
             await server.serve(sockets=[listener])
             tasks.cancel_scope.cancel()
     finally:
@@ -186,42 +178,13 @@ async def run_api(config: BillingConfig, *, stop: asyncio.Event, say: Say) -> in
     return 0
 
 
-def _uvicorn_config(parts: Parts) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(parts.services, parts.door, Page(load_assets())),
-        http="httptools",
-        loop="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-    )
-
-
-def _listen(config: BillingConfig) -> socket.socket:
-    """Raises ConfigError where the address cannot be had."""
-    family = socket.AF_INET6 if ":" in config.api_host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.api_host, config.api_port))
-    except OSError as error:
-        listener.close()
-        address = f"{config.api_host}:{config.api_port}"
-        raise ConfigError([f"{address} cannot be listened on ({error.strerror}): set BILLING_API_PORT"]) from error
-    listener.setblocking(False)
-    return listener
-
-
 async def _run_behind(parts: Parts) -> None:
     """Everything that goes on behind the routes, in the order in which it can be reached."""
     config, say = parts.config, parts.say
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_reach_state, parts)
         parts.waiting.say("kafka", "was not reached yet")
-        capabilities, _ = await reach_kafka(config, say)
+        capabilities, _ = await reach_kafka(config, _noting(parts, "kafka"))
         parts.services.broker = asdict(capabilities)
         sender = make_sender(config, capabilities, say)
         await sender.start()
@@ -246,9 +209,19 @@ async def _run_behind(parts: Parts) -> None:
                 await parts.tail.stop()
 
 
+def _noting(parts: Parts, part: str) -> Say:
+    """What is waited for goes into the log, and is the reason at /readyz."""
+
+    def say(text: str) -> None:
+        parts.say(text)
+        parts.waiting.say(part, text.partition(": ")[2] or text)
+
+    return say
+
+
 async def _reach_state(parts: Parts) -> None:
     parts.waiting.say("redis", "was not reached yet")
-    await reach_redis(parts.state, parts.config, parts.say)
+    await reach_redis(parts.state, parts.config, _noting(parts, "redis"))
     parts.waiting.say("redis", None)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_follow_audit, parts)

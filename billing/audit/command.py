@@ -13,10 +13,11 @@ from billing.audit.facts import CatalogRules, read_rules
 from billing.audit.run import CannotTell, Report, Settings, compare_all
 from billing.clock import SystemClock
 from billing.config import BillingConfig
+from billing.connections import make_state
 from billing.last_audit import post_audit
+from billing.security import kafka_security
 from engine import ConfigError, Event, OffsetOutOfRange, StateDamaged, StateReader, Unanswered
 from engine.adapters.kafka import LogReader
-from engine.adapters.redis import RedisServer
 
 CONNECT_S = 20.0
 
@@ -52,7 +53,7 @@ async def run_audit(config: BillingConfig, *, from_s: int = 0) -> Report:
         async with AsyncExitStack() as stack:
             log = await _open(stack, config, config.topic)
             facts = _Facts(await _open(stack, config, config.facts_topic))
-            server = await stack.enter_async_context(RedisServer(config.redis))
+            server = await stack.enter_async_context(make_state(config))
             state = StateReader(server, group=config.group, buckets=config.engine.buckets)
             report = await compare_all(log, state, facts, settings)
             if report.audit == "different" and len((await _open(stack, config, config.topic)).partitions) != len(
@@ -75,7 +76,7 @@ async def run_audit(config: BillingConfig, *, from_s: int = 0) -> Report:
 
 async def _open(stack: AsyncExitStack, config: BillingConfig, topic: str) -> LogReader:
     """Raises CannotTell: Kafka does not answer, or has no such topic."""
-    reader = LogReader(config.kafka, topic=topic)
+    reader = LogReader(config.kafka, topic=topic, security=kafka_security(config))
     stack.push_async_callback(reader.stop)
     try:
         async with asyncio.timeout(CONNECT_S):

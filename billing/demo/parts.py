@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
-import httpx
 import orjson
 
 from billing.demo.screen import StepFailed
+from engine import ConfigError
+from engine.adapters.redis import places_of
 from engine.embedded import apache, broker, redis
 from engine.embedded.apache import ApacheKafka
 from engine.embedded.broker import EmbeddedBroker
@@ -56,13 +57,11 @@ async def start_redis(stack: AsyncExitStack, chosen: str) -> str:
             raise StepFailed(f"the embedded Redis is not installed: {INSTALL}, or give --redis URL")
         return (await _start(stack, EmbeddedRedis())).url
     try:
-        url = httpx.URL(chosen)
-        host, port = url.host, url.port or 6379
-    except httpx.InvalidURL as error:
+        places = places_of(chosen)
+    except ConfigError as error:
         raise StepFailed(f"--redis: {error}; for example redis://localhost:6379") from error
-    if not host:
-        raise StepFailed(f"--redis: must be {EMBEDDED} or a URL like redis://localhost:6379")
-    await _reach(host, port, f"--redis {host}:{port}: nobody answers there; start Redis, or use --redis {EMBEDDED}")
+    for host, port in places[:1]:
+        await _reach(host, port, f"--redis {host}:{port}: nobody answers there; start Redis, or use --redis {EMBEDDED}")
     return chosen
 
 

@@ -23,8 +23,10 @@ from billing.demo.parts import APACHE, EMBEDDED, Processes, next_free_port, star
 from billing.demo.run import ApiClient, Watch, all_owned, counters_of, wait_until_counted
 from billing.demo.screen import Screen, StepFailed
 from billing.load import Drive, Load, Sendable, customer_names
+from billing.security import kafka_security
 from engine import ConfigError, Message, Sender
 from engine.adapters.kafka import KafkaSender
+from engine.adapters.redis import places_of
 
 WORKERS = 2
 MAX_RATE_ESTIMATE = 10_000.0
@@ -151,7 +153,7 @@ class Demo:
 
     async def _make_sender(self, stack: AsyncExitStack, config: BillingConfig) -> KafkaSender:
         """What cannot pass the API's door is sent straight into the topic."""
-        sender = KafkaSender(config.kafka, idempotent=False, waiting=self.screen.line)
+        sender = KafkaSender(config.kafka, idempotent=False, security=kafka_security(config), waiting=self.screen.line)
         await sender.start()
         stack.push_async_callback(sender.stop)
         return sender
@@ -247,9 +249,8 @@ def _kind(chosen: str) -> str:
 
 
 def _address(url: str) -> str:
-    """Host and port, without a password."""
-    parsed = httpx.URL(url)
-    return f"{parsed.host}:{parsed.port or 6379}"
+    """Hosts and ports, without a password."""
+    return ", ".join(f"{host}:{port}" for host, port in places_of(url)) or "a socket"
 
 
 def _lasting(kafka: str, redis: str) -> str:

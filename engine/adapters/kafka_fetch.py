@@ -9,7 +9,9 @@ each such chunk, so nothing is ever paused for that: a pause would throw the chu
 """
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -24,13 +26,20 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from engine.adapters import kafka_inside as inside
 from engine.adapters.kafka_client import answered, describe
+from engine.adapters.kafka_inflate import InflatesTooMuch
 from engine.errors import Unanswered
+from engine.event import memory_bytes
 from engine.ports import OffsetOutOfRange
 
 BEYOND_END_S = 5.0
 """A position may be past the high watermark for a moment, after a leader changed; for longer it is outside the log."""
 
 READ_UNCOMMITTED = 0
+READ_COMMITTED = 1
+LOOK_S = 2.0
+"""How long a fetch may be held up by the question whether it hangs."""
+UNREADABLE_AGAIN_S = 10.0
+"""How long a partition is left alone whose next batch inflates to more than may be held: the others go on."""
 END_WAIT_MS = 10
 """A fetch that may not wait at all is answered with nothing by some brokers."""
 
@@ -43,15 +52,16 @@ class RecordFetcher:
         self._topic = topic
         self._turn = 0
         self._beyond_end_since: dict[int, float] = {}
+        self._unreadable_until_s: dict[int, float] = {}
 
     async def fetch(
-        self, partitions: Sequence[int], *, events_max: int, wait_s: float
+        self, partitions: Sequence[int], *, events_max: int, wait_s: float, bytes_max: int | None = None
     ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
         """As `Log.fetch`. Cancelling it loses nothing."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while True:
-            taken = await self._take(partitions, events_max)
+            taken = self._take(partitions, events_max, sys.maxsize if bytes_max is None else bytes_max)
             left_s = deadline - loop.time()
             if taken or left_s <= 0:
                 return taken
@@ -69,6 +79,11 @@ class RecordFetcher:
         state = self._state(partition)
         return state is not None and bool(state.has_valid_position)
 
+    def readable(self, partition: int) -> bool:
+        """Sought, and not stopped by a batch that may not be held."""
+        until_s = self._unreadable_until_s.get(partition)
+        return self.sought(partition) and (until_s is None or asyncio.get_running_loop().time() >= until_s)
+
     def high_watermark(self, partition: int) -> int | None:
         state = self._state(partition)
         mark: int | None = None if state is None else state.highwater
@@ -83,6 +98,7 @@ class RecordFetcher:
         except IllegalStateError as error:
             raise Unanswered(f"partition {partition} is not assigned") from error
         self._beyond_end_since.pop(partition, None)
+        self._unreadable_until_s.pop(partition, None)
         self._state(partition).highwater = None  # what it says belongs to the position of before
 
     async def beginning(self, partition: int) -> int:
@@ -108,24 +124,48 @@ class RecordFetcher:
                     return int(mark)
         raise Unanswered(f"end of {self._topic}/{partition}: {response}")
 
-    async def _take(
-        self, partitions: Sequence[int], events_max: int
+    async def stable_ends(self, positions: Mapping[int, int]) -> dict[int, int]:
+        """The ends of what can be read now, of those partitions whose leader is known and does not refuse the position.
+
+        An open transaction and what is behind it cannot be read. Raises Unanswered.
+        """
+        by_leader: dict[int | None, list[int]] = defaultdict(list)
+        for partition in positions:
+            by_leader[inside.leader(self._consumer, TopicPartition(self._topic, partition))].append(partition)
+        ends: dict[int, int] = {}
+        for node, partitions in by_leader.items():
+            if node is None or node < 0:
+                continue
+            topics = [(self._topic, [(partition, positions[partition], 1) for partition in partitions])]
+            request = FetchRequest(END_WAIT_MS, 1, 1, READ_COMMITTED, topics, rack_id="")
+            async with answered(f"ends of {self._topic} on node {node}", LOOK_S):
+                first = TopicPartition(self._topic, partitions[0])
+                response = await inside.ask_leader(self._consumer, first, request)
+            for _, answers in response.topics:
+                for partition, code, mark, *rest in answers:
+                    stable = rest[0] if len(rest) > 1 else -1  # older answers hold only the records
+                    if not code:
+                        ends[partition] = int(stable if stable >= 0 else mark)
+        return ends
+
+    def _take(
+        self, partitions: Sequence[int], events_max: int, bytes_max: int
     ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
-        """What is there now. Awaits nothing that suspends, so it happens as a whole or not at all."""
+        """What is there now. Awaits nothing, so it happens as a whole or not at all."""
         taken: dict[int, Sequence[ConsumerRecord[bytes, bytes]]] = {}
         self._check_alive()
         if inside.reassigning(self._consumer):
             return taken
         self._turn += 1
-        left = events_max
+        left, left_bytes = events_max, bytes_max
         for index in range(len(partitions)):
             partition = partitions[(self._turn + index) % len(partitions)]
             topic_partition = TopicPartition(self._topic, partition)
             try:
                 self._check_inside(partition)
-                if not inside.has_records(self._consumer, topic_partition):
+                if not inside.has_records(self._consumer, topic_partition) or not self.readable(partition):
                     continue
-                records = (await self._consumer.getmany(topic_partition, max_records=left)).get(topic_partition)
+                records = inside.take(self._consumer, topic_partition, left, left_bytes)
             except NoOffsetForPartitionError:
                 continue  # assigned, and not sought yet
             except (KafkaError, OffsetOutOfRange) as error:
@@ -136,7 +176,8 @@ class RecordFetcher:
             if records:
                 taken[partition] = records
                 left -= len(records)
-                if left == 0:
+                left_bytes -= sum(map(memory_bytes, records))
+                if left <= 0 or left_bytes <= 0:
                     break
         return taken
 
@@ -171,6 +212,10 @@ class RecordFetcher:
     def _translated(self, error: Exception, partition: int) -> Exception:
         if isinstance(error, OffsetOutOfRangeError):
             return OffsetOutOfRange(partition, self.position(partition))
+        if isinstance(error, InflatesTooMuch):
+            self._unreadable_until_s[partition] = asyncio.get_running_loop().time() + UNREADABLE_AGAIN_S
+            where = f"{self._topic}/{partition} at offset {self.position(partition)}"
+            return Unanswered(f"{where} is not read: {describe(error)}; tried again in {UNREADABLE_AGAIN_S:g} s")
         if isinstance(error, OffsetOutOfRange | RecordTooLargeError):
             return error  # the second has moved the position past a record: nobody may go on from there
         return Unanswered(f"fetch from {self._topic}/{partition}: {describe(error)}")

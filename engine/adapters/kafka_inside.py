@@ -6,10 +6,14 @@ Written against aiokafka 0.14, which is pinned; `tests/integration/test_kafka_ad
 # ruff: noqa: SLF001
 
 import asyncio
+import contextlib
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
+
+from engine.event import memory_bytes
 
 
 def partition_state(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
@@ -30,6 +34,55 @@ def has_records(consumer: AIOKafkaConsumer, partition: TopicPartition) -> bool:
     return partition in consumer._fetcher._records
 
 
+def take(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, records_max: int, bytes_max: int
+) -> list[ConsumerRecord[bytes, bytes]]:
+    """As `getmany` of one partition that has records, but it ends also with the record that reaches `bytes_max`.
+
+    Records are decoded one by one: what a well compressed chunk holds may be hundreds of times its own size. What
+    cannot be decoded raises KafkaError once everything before it is taken.
+    """
+    fetcher = consumer._fetcher
+    fetched = fetcher._records[partition]
+    taken: list[ConsumerRecord[bytes, bytes]] = []
+    error: KafkaError | None = None
+    with consumer._subscription.fetch_context():
+        if isinstance(fetched, FetchResult):
+            error = _decode(fetched, partition, taken, records_max, bytes_max)
+            if fetched.has_more():
+                return taken
+        del fetcher._records[partition]
+        fetcher._notify(fetcher._wait_consume_future)
+    if not isinstance(fetched, FetchResult):
+        fetched.check_raise()
+    if error is not None:
+        if not taken:
+            raise error
+        fetcher._set_error(partition, error)  # for the next call
+    return taken
+
+
+def _decode(
+    fetched: Any, partition: TopicPartition, taken: list[ConsumerRecord[bytes, bytes]], records_max: int, bytes_max: int
+) -> KafkaError | None:
+    """Appends to `taken`, and moves the position past it. Returns what kept it from going on."""
+    error: KafkaError | None = None
+    if not fetched.check_assignment(partition) or not fetched.has_more():
+        return None
+    try:
+        for record in fetched._partition_records:
+            taken.append(record)
+            bytes_max -= memory_bytes(record)
+            if len(taken) >= records_max or bytes_max <= 0:
+                fetched._update_position()
+                return None
+    except KafkaError as caught:
+        error = caught
+    fetched._update_position()
+    fetched._partition_records = None
+    return error
+
+
 def next_records(consumer: AIOKafkaConsumer) -> "asyncio.Future[None]":
     """Done when something was fetched, when the consumer closes, or with what went wrong in the group."""
     waiter: asyncio.Future[None] = consumer._fetcher._create_fetch_waiter()
@@ -47,6 +100,12 @@ def is_broken(consumer: AIOKafkaConsumer) -> bool:
     return consumer._fetcher.error_future.done() or (coordination is not None and coordination.done())
 
 
+def leader(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The node that leads the partition; None or negative where that is not known."""
+    node: int | None = consumer._client.cluster.leader_for_partition(partition)
+    return node
+
+
 async def ask_leader(consumer: AIOKafkaConsumer, partition: TopicPartition, request: Any) -> Any:
     """The answer of the partition's leader. Raises KafkaError."""
     client = consumer._client
@@ -57,6 +116,14 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     """The topic's partitions, waiting for it to be known. Raises KafkaError where it is not in time."""
     partitions: set[int] = await consumer._client._wait_on_metadata(topic)
     return partitions
+
+
+async def partitions_asked_now(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """The topic's partitions, by metadata that was asked for after this call began. Raises KafkaError."""
+    client = consumer._client
+    if not await client.force_metadata_update():
+        raise KafkaError("no server answered with metadata")
+    return set(client.cluster.partitions_for_topic(topic) or ())
 
 
 def generation(consumer: AIOKafkaConsumer) -> int:
@@ -94,21 +161,29 @@ async def committed_with_metadata(consumer: AIOKafkaConsumer, partition: TopicPa
     return stored.get(partition)
 
 
+FAREWELL_S = 2.0
+"""How long the farewell of a consumer that hangs may take."""
+
+
 async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
-    """Leaves the group and closes; where the servers do not answer in time, just closes."""
+    """Leaves the group and closes; where the servers do not answer in time, or it is broken inside, just closes."""
     await asyncio.sleep(0)  # a task of the consumer that was not begun yet would pass its cancellation on to us
     try:
         async with asyncio.timeout(within_s):
             await consumer.stop()
         return
-    except TimeoutError:
-        pass  # it waits for an answer to its join, or for its farewell: the group will notice by itself
+    except (TimeoutError, KafkaError):
+        pass  # it waits for an answer to its join, or one of its tasks has ended with that error: close part by part
     coordinator = consumer._coordinator
     if hasattr(coordinator, "_stop_heartbeat_task"):
         await coordinator._stop_heartbeat_task()
         await coordinator._stop_commit_offsets_refresh_task()
+        with contextlib.suppress(TimeoutError):  # without a farewell the group notices when the session is over
+            async with asyncio.timeout(FAREWELL_S):
+                await coordinator._maybe_leave_group()
     if consumer._fetcher is not None:
-        await consumer._fetcher.close()
+        with contextlib.suppress(KafkaError):  # what its task has ended with: that is why it is closed
+            await consumer._fetcher.close()
     await consumer._client.close()
 
 

@@ -21,8 +21,9 @@ from aiokafka.errors import (
 )
 
 from engine.adapters import kafka_inside as inside
-from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered
+from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered, connecting
 from engine.adapters.kafka_fetch import RecordFetcher
+from engine.adapters.kafka_security import Servers
 from engine.errors import Unanswered
 from engine.ports import Committed, RebalanceListener
 
@@ -39,7 +40,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(
         self,
-        bootstrap: str,
+        servers: Servers,
         listener: RebalanceListener,
         *,
         topic: str,
@@ -56,8 +57,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._listener: RebalanceListener | None = listener
         self._generation: int | None = None
         self._partitions: frozenset[int] = frozenset()
+        self._joining_since_s: float | None = None
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **connecting(servers),
             client_id=client_id,
             group_id=group,
             group_instance_id=instance_id,
@@ -81,14 +83,19 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._consumer.start()
             await inside.partitions_of(self._consumer, self._topic)
+            self._joining_since_s = asyncio.get_running_loop().time()
             self._consumer.subscribe([self._topic], listener=self)
         except BaseException:
             await self.leave()
             raise
 
+    def detach(self) -> None:
+        """The listener hears nothing more; commits still count until `leave`."""
+        self._listener = None
+
     async def leave(self) -> None:
         """Leaves the group; the listener hears nothing more."""
-        self._listener = None
+        self.detach()
         self._generation = None
         await inside.stop_consumer(self._consumer, ANSWER_S)
 
@@ -97,22 +104,32 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         """What the listener was last told."""
         return self._partitions
 
-    def partition_count(self) -> int:
-        return len(self._consumer.partitions_for_topic(self._topic) or ())
+    @property
+    def joining_s(self) -> float:
+        """For how long the group has been agreeing on who gets what; 0 while we are assigned partitions, or none."""
+        since_s = self._joining_since_s
+        return 0.0 if since_s is None else asyncio.get_running_loop().time() - since_s
+
+    async def count_partitions(self) -> int:
+        async with answered(f"partitions of {self._topic}"):
+            return len(await inside.partitions_asked_now(self._consumer, self._topic))
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         if self._partitions and self._listener is not None:
             await self._listener.revoked(self._partitions)  # it may still commit
         self._partitions = frozenset()
         self._generation = None
+        self._joining_since_s = asyncio.get_running_loop().time()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         self._consumer.pause(*assigned)  # nothing is fetched before it was sought
+        self._joining_since_s = None
         inside.start_heartbeats(self._consumer)
+        if self._listener is None:
+            return  # about to leave: whatever is still to be committed belongs to the generation before
         self._generation = inside.generation(self._consumer)
         self._partitions = frozenset(partition.partition for partition in assigned)
-        if self._listener is not None:
-            await self._listener.assigned(self._partitions)
+        await self._listener.assigned(self._partitions)
 
     async def committed(self, partition: int) -> Committed | None:
         topic_partition = TopicPartition(self._topic, partition)

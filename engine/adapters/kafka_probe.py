@@ -7,9 +7,18 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, Topi
 from aiokafka.admin import NewPartitions
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
+from engine.adapters.kafka_client import (
+    ANSWER_S,
+    REQUEST_TIMEOUT_MS,
+    Waiting,
+    answered,
+    connecting,
+    patiently,
+    say_waiting,
+)
 from engine.adapters.kafka_fetch import RecordFetcher
 from engine.adapters.kafka_inside import committed_with_metadata, stop_consumer
+from engine.adapters.kafka_security import KafkaSecurity, Servers
 from engine.adapters.kafka_topics import TopicSpec, admin, ensure_topics
 from engine.errors import Unanswered
 
@@ -38,19 +47,27 @@ class Capabilities:
     """A fetch beyond the end is answered with an error, not with silence."""
 
 
-async def probe(bootstrap: str, *, waiting: Waiting = say_waiting) -> Capabilities:
+async def probe(
+    bootstrap: str, *, security: KafkaSecurity | None = None, waiting: Waiting = say_waiting
+) -> Capabilities:
     """Tries everything once. Waits for unreachable servers as long as it takes. May be cancelled.
 
     Raises ConfigError where the topic for the trials is refused.
     """
-    await ensure_topics(bootstrap, [_SPEC], waiting=waiting)
-    return await patiently(lambda: _probe(bootstrap), waiting)
+    servers = Servers(bootstrap, security)
+    await ensure_topics(bootstrap, [_SPEC], security=security, waiting=waiting)
+    return await patiently(lambda: _probe(servers), waiting, servers)
 
 
-async def _probe(bootstrap: str) -> Capabilities:
-    last = await _produce(bootstrap)
+async def knows_idempotence(bootstrap: str, *, security: KafkaSecurity | None = None) -> bool:
+    """Whether a producer's repeated batch is dropped. False also where the servers do not say in time."""
+    return await _produces(Servers(bootstrap, security), transactional=False)
+
+
+async def _probe(servers: Servers) -> Capabilities:
+    last = await _produce(servers)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **connecting(servers),
         group_id=PROBE,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -63,9 +80,9 @@ async def _probe(bootstrap: str) -> Capabilities:
         async with answered("capabilities", 3 * ANSWER_S):
             end = (await consumer.end_offsets([_PARTITION]))[_PARTITION]
             return Capabilities(
-                idempotent_producer=await _produces(bootstrap, transactional=False),
-                transactions=await _produces(bootstrap, transactional=True),
-                add_partitions=await _adds_partitions(bootstrap),
+                idempotent_producer=await _produces(servers, transactional=False),
+                transactions=await _produces(servers, transactional=True),
+                add_partitions=await _adds_partitions(servers),
                 commit_metadata=await _works(_keeps_metadata(consumer, last)),
                 end_offsets_exact=end > last,
                 log_append_time=await _appends_time(consumer, last),
@@ -75,9 +92,9 @@ async def _probe(bootstrap: str) -> Capabilities:
         await stop_consumer(consumer, ANSWER_S)
 
 
-async def _produce(bootstrap: str) -> int:
+async def _produce(servers: Servers) -> int:
     """The offset of the last record of a batch of several, stamped long ago."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=False)
+    producer = AIOKafkaProducer(**connecting(servers), acks="all", enable_idempotence=False)
     try:
         async with answered("producing to the probe topic", 3 * ANSWER_S):
             await producer.start()
@@ -90,9 +107,9 @@ async def _produce(bootstrap: str) -> int:
         await producer.stop()
 
 
-async def _produces(bootstrap: str, *, transactional: bool) -> bool:
+async def _produces(servers: Servers, *, transactional: bool) -> bool:
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, enable_idempotence=True, transactional_id=PROBE if transactional else None
+        **connecting(servers), enable_idempotence=True, transactional_id=PROBE if transactional else None
     )
     try:
         return await _works(_answers(producer.start()))
@@ -100,9 +117,9 @@ async def _produces(bootstrap: str, *, transactional: bool) -> bool:
         await producer.stop()
 
 
-async def _adds_partitions(bootstrap: str) -> bool:
+async def _adds_partitions(servers: Servers) -> bool:
     """Tried only as far as that it would be checked: one partition is what the topic has, so it is refused."""
-    async with admin(bootstrap) as client:
+    async with admin(*servers) as client:
         try:
             await client.create_partitions({PROBE: NewPartitions(1)}, validate_only=True)
         except IncompatibleBrokerVersion:

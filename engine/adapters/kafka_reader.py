@@ -1,14 +1,29 @@
 """Reads a topic without a group: from anywhere, following it or up to its end."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
+from engine.adapters.kafka_client import (
+    ANSWER_S,
+    REQUEST_TIMEOUT_MS,
+    Waiting,
+    answered,
+    connecting,
+    patiently,
+    say_waiting,
+)
 from engine.adapters.kafka_fetch import RecordFetcher
 from engine.adapters.kafka_inside import partitions_of, stop_consumer
 from engine.adapters.kafka_log import FETCH_WAIT_MS, PARTITION_FETCH_BYTES
+from engine.adapters.kafka_security import KafkaSecurity, Servers
+from engine.adapters.kafka_watch import STALL_S, StallWatch
+from engine.errors import Unanswered
 from engine.event import Event
+
+log = logging.getLogger(__name__)
 
 METADATA_MAX_AGE_MS = 10_000
 
@@ -24,23 +39,28 @@ class LogReader:
         partitions: Sequence[int] | None = None,
         client_id: str = "keylane",
         fetch_wait_ms: int = FETCH_WAIT_MS,
+        stall_s: float = STALL_S,
+        security: KafkaSecurity | None = None,
         waiting: Waiting = say_waiting,
     ) -> None:
-        """`partitions`: None for all that the topic has at `start`."""
-        self._bootstrap = bootstrap
+        """`partitions`: None for all that the topic has at `start`; `stall_s`: see `StallWatch`."""
+        self._servers = Servers(bootstrap, security)
         self._topic = topic
         self._wanted = partitions
         self._client_id = client_id
         self._fetch_wait_ms = fetch_wait_ms
+        self._stall_s = stall_s
         self._waiting = waiting
         self._consumer: AIOKafkaConsumer | None = None
         self._records: RecordFetcher | None = None
+        self._watch: StallWatch | None = None
         self.partitions: tuple[int, ...] = ()
 
     async def start(self) -> None:
         """Returns when the topic is known: waits for servers and topic as long as it takes. May be cancelled."""
-        self._consumer = await patiently(self._connect, self._waiting)
+        self._consumer = await patiently(self._connect, self._waiting, self._servers)
         self._records = RecordFetcher(self._consumer, self._topic)
+        self._watch = StallWatch(self._records.stable_ends, stall_s=self._stall_s)
 
     async def stop(self) -> None:
         consumer, self._consumer, self._records = self._consumer, None, None
@@ -58,9 +78,10 @@ class LogReader:
             OffsetOutOfRange: a named partition's position is outside the log.
             Unanswered: nothing moved; try again.
         """
-        if self._started().broken:
-            await self.rebuild()
         named = self.partitions if partitions is None else partitions
+        if await self._hangs(named):
+            log.warning("a new consumer takes over reading %s: the old one delivers nothing", self._topic)
+            await self.rebuild()
         return await self._started().fetch(named, events_max=events_max, wait_s=wait_s)
 
     async def rebuild(self) -> None:
@@ -131,9 +152,20 @@ class LogReader:
                 return last
             step *= 8
 
+    async def _hangs(self, partitions: Sequence[int]) -> bool:
+        records = self._started()
+        if records.broken:
+            return True
+        assert self._watch is not None
+        positions = {each: records.position(each) for each in partitions if records.readable(each)}
+        try:
+            return bool(await self._watch.look(positions, asyncio.get_running_loop().time()))
+        except Unanswered:
+            return False  # the servers are away, which is no fault of the consumer's
+
     async def _connect(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **connecting(self._servers),
             client_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",

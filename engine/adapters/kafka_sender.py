@@ -18,8 +18,9 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
-from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, describe, patiently, say_waiting
+from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, connecting, describe, patiently, say_waiting
 from engine.adapters.kafka_inside import sends_no_more, stop_producer
+from engine.adapters.kafka_security import KafkaSecurity, Servers
 from engine.errors import Unanswered, Unsendable
 from engine.event import Message
 
@@ -49,10 +50,11 @@ class KafkaSender:
         linger_ms: int = LINGER_MS,
         send_s: float = SEND_S,
         client_id: str = "keylane",
+        security: KafkaSecurity | None = None,
         waiting: Waiting = say_waiting,
     ) -> None:
         """`idempotent`: where the broker knows it (see `probe`). `send_s`: after this a send is unanswered."""
-        self._bootstrap = bootstrap
+        self._servers = Servers(bootstrap, security)
         self._idempotent = idempotent
         self._linger_ms = linger_ms
         self._send_s = send_s
@@ -63,7 +65,7 @@ class KafkaSender:
 
     async def start(self) -> None:
         """Waits for the servers as long as it takes. May be cancelled."""
-        self._producer = await patiently(self._connect, self._waiting)
+        self._producer = await patiently(self._connect, self._waiting, self._servers)
 
     async def stop(self) -> None:
         """Sends what is still waiting, for at most STOP_S, and closes."""
@@ -98,7 +100,7 @@ class KafkaSender:
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **connecting(self._servers),
             client_id=self._client_id,
             acks="all",
             enable_idempotence=self._idempotent,
@@ -121,7 +123,7 @@ class KafkaSender:
             if self._producer is None:
                 raise Unanswered("the sender is not started")
             if sends_no_more(self._producer):
-                dead, self._producer = self._producer, await patiently(self._connect, self._waiting)
+                dead, self._producer = self._producer, await patiently(self._connect, self._waiting, self._servers)
                 await stop_producer(dead, STOP_S)
             return self._producer
 

@@ -19,7 +19,8 @@ from aiokafka.errors import (
     for_code,
 )
 
-from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, answered, patiently, say_waiting
+from engine.adapters.kafka_client import REQUEST_TIMEOUT_MS, Waiting, answered, connecting, patiently, say_waiting
+from engine.adapters.kafka_security import KafkaSecurity, Servers
 from engine.errors import ConfigError, Unanswered
 
 READY_S = 30.0
@@ -52,6 +53,8 @@ class Topic:
     created: bool
     """By this call."""
     settings: Mapping[str, str]
+    replication: int | None = None
+    """Copies of each partition; None unknown."""
 
     @property
     def compacted(self) -> bool:
@@ -74,7 +77,11 @@ class Topic:
 
 
 async def ensure_topics(
-    bootstrap: str, specs: Sequence[TopicSpec], *, waiting: Waiting = say_waiting
+    bootstrap: str,
+    specs: Sequence[TopicSpec],
+    *,
+    security: KafkaSecurity | None = None,
+    waiting: Waiting = say_waiting,
 ) -> dict[str, Topic]:
     """All the topics by name; missing ones are created, the others are left as they are.
 
@@ -83,17 +90,26 @@ async def ensure_topics(
     Raises:
         ConfigError: the servers refuse to make one of them like this; lists all refusals.
     """
-    return await patiently(lambda: _ensure_topics(bootstrap, specs), waiting)
+    servers = Servers(bootstrap, security)
+    return await patiently(lambda: _ensure_topics(servers, specs), waiting, servers)
 
 
-async def add_partitions(bootstrap: str, topic: str, total: int) -> None:
+async def find_topic(
+    bootstrap: str, name: str, *, security: KafkaSecurity | None = None, waiting: Waiting = say_waiting
+) -> Topic:
+    """A topic that somebody else makes: waits for it, and for the servers, as long as it takes. May be cancelled."""
+    servers = Servers(bootstrap, security)
+    return await patiently(lambda: _find_topic(servers, name), waiting, servers)
+
+
+async def add_partitions(bootstrap: str, topic: str, total: int, *, security: KafkaSecurity | None = None) -> None:
     """Raises the number of partitions to `total`.
 
     Raises:
         ConfigError: the servers refuse, or do not know how to.
         Unanswered: perhaps done.
     """
-    async with admin(bootstrap) as client:
+    async with admin(bootstrap, security) as client:
         try:
             async with answered(f"adding partitions to {topic}"):
                 await client.create_partitions({topic: NewPartitions(total)})
@@ -104,9 +120,9 @@ async def add_partitions(bootstrap: str, topic: str, total: int) -> None:
 
 
 @asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[Any]:
+async def admin(bootstrap: str, security: KafkaSecurity | None = None) -> AsyncIterator[Any]:
     """A started admin client. Raises Unanswered where no server is reachable."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaAdminClient(**connecting(Servers(bootstrap, security)), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         async with answered("connecting to Kafka"):
             await client.start()
@@ -115,8 +131,8 @@ async def admin(bootstrap: str) -> AsyncIterator[Any]:
         await client.close()
 
 
-async def _ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
-    async with admin(bootstrap) as client:
+async def _ensure_topics(servers: Servers, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
+    async with admin(*servers) as client:
         async with answered("listing and creating topics", READY_S):
             existing = set(await _partitions(client))
             missing = [spec for spec in specs if spec.name not in existing]
@@ -128,6 +144,16 @@ async def _ensure_topics(bootstrap: str, specs: Sequence[TopicSpec]) -> dict[str
             settings = await _settings(client, names)
     created = {spec.name for spec in missing}
     return {name: Topic(name, counts[name], name in created, settings.get(name, {})) for name in names}
+
+
+async def _find_topic(servers: Servers, name: str) -> Topic:
+    async with admin(*servers) as client, answered(f"settings of topic {name}"):
+        found = [topic["partitions"] for topic in await client.describe_topics(None) if topic["topic"] == name]
+        if not found or not found[0]:
+            raise Unanswered(f"topic {name} does not exist yet")
+        settings = await _settings(client, [name])
+    replication = min(len(partition["replicas"]) for partition in found[0])
+    return Topic(name, len(found[0]), False, settings.get(name, {}), replication)
 
 
 async def _partitions(client: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from opentelemetry import context, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram
 from opentelemetry.metrics import Observation as Observed
@@ -15,13 +16,18 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from engine.event import Headers, trace_headers
 from engine.telemetry import NONE, Attributes, Metric, Observation, Span
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SCOPE = "keylane"
+LINKS_MAX = 128
+_W3C = TraceContextTextMapPropagator()
 
 
 class OpenTelemetry:
@@ -79,6 +85,33 @@ class OpenTelemetry:
         with spans.get_tracer(SCOPE).start_as_current_span(span.name, attributes=dict(attributes)):
             yield
 
+    def continued(
+        self, span: Span, headers: Sequence[Headers], attributes: Attributes = NONE
+    ) -> AbstractContextManager[None]:
+        contexts = [_context_of(each) for each in headers[: LINKS_MAX + 1]]
+        return self._continued(span, contexts, attributes) if contexts else nullcontext()
+
+    @contextmanager
+    def _continued(self, span: Span, contexts: Sequence[context.Context], attributes: Attributes) -> Iterator[None]:
+        first, others = contexts[0], contexts[1:]
+        if self._spans is None or not self._allowance.takes(span):
+            token = context.attach(first)
+            try:
+                yield
+            finally:
+                context.detach(token)
+            return
+        links = [Link(trace.get_current_span(each).get_span_context()) for each in others]
+        with self._spans.get_tracer(SCOPE).start_as_current_span(
+            span.name, first, SpanKind.CONSUMER, dict(attributes), links
+        ):
+            yield
+
+    def carried(self) -> tuple[tuple[str, bytes], ...]:
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return tuple((name, value.encode()) for name, value in carrier.items())
+
     def exposition(self) -> bytes:
         """All metrics as Prometheus text, of type CONTENT_TYPE."""
         return generate_latest(self._registry)
@@ -88,6 +121,12 @@ class OpenTelemetry:
         self._metrics.shutdown()
         if self._spans is not None:
             self._spans.shutdown()
+
+
+def _context_of(headers: Headers) -> context.Context:
+    """A header that is none of the standard's names no trace: the context is then an empty one."""
+    carrier = {name: value.decode("ascii", "replace") for name, value in trace_headers(headers)}
+    return _W3C.extract(carrier, context.Context())
 
 
 class _Source:

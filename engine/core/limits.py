@@ -1,5 +1,9 @@
 """How much of a partition may be in flight: read and not done. With hysteresis, so that fetches stay large."""
 
+TRICKLE = 8
+"""A fetch may ask for this part of a limit, however little of it is left: one fetch serves all partitions, and one that
+is nearly full would make the others trickle."""
+
 
 class InFlight:
     """Counts events and bytes against their limits.
@@ -37,5 +41,9 @@ class InFlight:
         return self._full
 
     def room(self) -> int:
-        """How many events may still be read."""
-        return 0 if self._full else self._events_max - self.events
+        """How many events may still be read: at least a part of the limit."""
+        return 0 if self._full else max(self._events_max // TRICKLE, self._events_max - self.events, 1)
+
+    def room_bytes(self) -> int:
+        """How many bytes may still be read: at least a part of the limit."""
+        return 0 if self._full else max(self._bytes_max // TRICKLE, self._bytes_max - self.payload_bytes, 1)

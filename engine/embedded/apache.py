@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.embedded.process import HOST, Daemon, EmbeddedServer, ServerFailed, Supervisor, answers, free_port
@@ -17,19 +18,36 @@ from engine.embedded.process import HOST, Daemon, EmbeddedServer, ServerFailed, 
 VERSION = "4.3.1"
 JAVA_OLDEST = 17
 HEAP_MB = 768
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For a process that ends before an optimised program would be faster."""
 
 
 class ApacheKafka(EmbeddedServer):
     """`bootstrap` (host:port,...) is valid after `start`. Node 1 is the controller too."""
 
     def __init__(
-        self, *, brokers: int = 1, folder: Path | None = None, port: int = 0, settings: Mapping[str, str] | None = None
+        self,
+        *,
+        brokers: int = 1,
+        folder: Path | None = None,
+        port: int = 0,
+        settings: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
+        format_options: Sequence[str] = (),
+        quick: bool = False,
     ) -> None:
-        """`port` is node 1's; `settings` are added to every broker's properties."""
+        """`port` is node 1's; `settings` are added to every broker's properties; `quick` starts sooner, serves slower.
+
+        `listeners`: more of node 1, such as TLS://127.0.0.1:9093; their protocols go into `settings`. `format_options`:
+        of the tool that formats the storage, such as users.
+        """
         self._brokers = brokers
         self._folder = folder
         self._port = port
         self._settings = dict(settings or {})
+        self._listeners = tuple(listeners)
+        self._format_options = tuple(format_options)
+        self._options = SHORT_LIVED if quick else ()
         self._supervisor: Supervisor | None = None
         self._daemons: list[Daemon] = []
 
@@ -51,9 +69,10 @@ class ApacheKafka(EmbeddedServer):
         self._supervisor = Supervisor("kafka", self._folder)
         self._controller_port = free_port()
         self._cluster = _new_cluster_id()
-        for node in range(1, self._brokers + 1):
-            self._daemons.append(self._broker(node, class_path))
-            self._daemons[-1].start()
+        self._daemons = [self._broker(node, class_path) for node in range(1, self._brokers + 1)]
+        with ThreadPoolExecutor(len(self._daemons)) as threads:  # each of them waits for node 1 by itself
+            for started in [threads.submit(daemon.start) for daemon in self._daemons]:
+                started.result()
 
     def stop(self) -> None:
         if self._supervisor is not None:
@@ -74,8 +93,8 @@ class ApacheKafka(EmbeddedServer):
             properties = self.folder / f"node-{node}.properties"
             properties.write_text(self._properties(node, port))
             if not (self.folder / f"node-{node}").exists():
-                _format(class_path, self._cluster, properties)
-            return _java(class_path, "kafka.Kafka", str(properties))
+                _format(class_path, self._cluster, properties, self._format_options)
+            return _java(class_path, "kafka.Kafka", str(properties), options=self._options)
 
         port = self._port if node == 1 else 0
         assert self._supervisor is not None
@@ -86,7 +105,7 @@ class ApacheKafka(EmbeddedServer):
     def _properties(self, node: int, port: int) -> str:
         controller = node == 1
         replicas = min(self._brokers, 3)
-        clients = f"PLAINTEXT://{HOST}:{port}"
+        clients = ",".join([f"PLAINTEXT://{HOST}:{port}", *(self._listeners if controller else ())])
         listeners = f"{clients},CONTROLLER://{HOST}:{self._controller_port}" if controller else clients
         values: dict[str, object] = {
             "process.roles": "broker,controller" if controller else "broker",
@@ -164,12 +183,14 @@ def _new_cluster_id() -> str:
             return identity
 
 
-def _java(class_path: str, *arguments: str, heap_mb: int = HEAP_MB) -> list[str]:
-    return ["java", f"-Xmx{heap_mb}m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path, *arguments]
+def _java(class_path: str, *arguments: str, heap_mb: int = HEAP_MB, options: Sequence[str] = ()) -> list[str]:
+    options = [f"-Xmx{heap_mb}m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *options]
+    return ["java", *options, "-cp", class_path, *arguments]
 
 
-def _format(class_path: str, cluster: str, properties: Path) -> None:
-    command = _java(class_path, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), heap_mb=256)
+def _format(class_path: str, cluster: str, properties: Path, options: Sequence[str]) -> None:
+    tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *options]
+    command = _java(class_path, *tool, heap_mb=256, options=SHORT_LIVED)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerFailed(f"Apache Kafka's storage could not be formatted:\n{(done.stdout + done.stderr)[-2000:]}")

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.embedded.process import HOST, Daemon, EmbeddedServer, ServerFailed, Supervisor
@@ -14,10 +15,18 @@ APPEND_ONLY_FOLDER = "appendonlydir"
 class EmbeddedRedis(EmbeddedServer):
     """`url` and `pid` are valid after `start`. Data goes to a temporary folder, unless `folder` is given."""
 
-    def __init__(self, *, append_only: bool = True, folder: Path | None = None, port: int = 0) -> None:
-        self._append_only = append_only
+    def __init__(
+        self,
+        *,
+        append_only: bool = True,
+        folder: Path | None = None,
+        port: int = 0,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """`settings` are the server's own, on top of ours."""
         self._folder = folder
         self._port = port
+        self._settings = {"appendonly": "yes" if append_only else "no", **(settings or {})}
         self._supervisor: Supervisor | None = None
         self._daemon: Daemon | None = None
 
@@ -40,7 +49,7 @@ class EmbeddedRedis(EmbeddedServer):
 
     def start(self) -> None:
         self._supervisor = Supervisor("redis", self._folder)
-        self._daemon = Daemon(self._supervisor, "redis", command=self._command, is_ready=_is_ready, port=self._port)
+        self._daemon = Daemon(self._supervisor, "redis", command=self._command, is_ready=is_ready, port=self._port)
         self._daemon.start()
 
     def stop(self) -> None:
@@ -70,18 +79,23 @@ class EmbeddedRedis(EmbeddedServer):
         return self._daemon
 
     def _command(self, port: int) -> list[str]:
-        settings = {
-            "bind": HOST,
-            "port": port,
-            "dir": self.folder,
-            "save": "",
-            "appendonly": "yes" if self._append_only else "no",
-            "appendfsync": "everysec",
-            "appenddirname": APPEND_ONLY_FOLDER,
-            "maxmemory-policy": "noeviction",
-            "daemonize": "no",
-        }
-        return [_binary(), *(part for name, value in settings.items() for part in (f"--{name}", str(value)))]
+        return command(self.folder, port, self._settings)
+
+
+def command(folder: Path, port: int, settings: Mapping[str, object]) -> list[str]:
+    """The command line of a server. `settings` come on top of what all servers have."""
+    everything = {
+        "bind": HOST,
+        "port": port,
+        "dir": folder,
+        "save": "",
+        "appendfsync": "everysec",
+        "appenddirname": APPEND_ONLY_FOLDER,
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        **settings,
+    }
+    return [_binary(), *(part for name, value in everything.items() for part in (f"--{name}", str(value)))]
 
 
 def available() -> bool:
@@ -97,7 +111,7 @@ def _binary() -> str:
     return str(get_binary_path())
 
 
-def _is_ready(port: int, pid: int) -> bool:
+def is_ready(port: int, pid: int) -> bool:
     """True once the server answers with its own process id: it has loaded its files, and the port is its own."""
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:

@@ -7,6 +7,7 @@ import anyio
 import orjson
 
 from engine.errors import Unanswered
+from engine.notice import Tell, notice
 from engine.ports import StateServer
 from engine.runtime.statistics import Statistics
 
@@ -43,9 +44,9 @@ class Notices:
             except Unanswered:
                 continue  # the next notice says the same better
 
-    async def take_down(self, warn: Callable[[str], None]) -> None:
+    async def take_down(self, tell: Tell) -> None:
         with anyio.move_on_after(TAKE_DOWN_S):
             try:
                 await self._state.post(self._board, self._worker, None)
             except Unanswered as error:
-                warn(f"the notice of this worker stays up until readers find it old: {error}")
+                tell(notice("board.left", f"this worker's place on the board stays until readers find it old: {error}"))

@@ -1,12 +1,17 @@
 """The dead-letter topic: the original bytes, with the cause in the headers. Acknowledged before the event is done."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 
+from engine.core.lanes import Lane
 from engine.errors import Unanswered, Unsendable
-from engine.event import Event, Message
+from engine.event import Event, Message, trace_headers
+from engine.notice import Tell, notice
 from engine.ports import Sender
+from engine.telemetry import SENT, Telemetry, sending
 
 PAYLOAD_BYTES_MAX = 900_000
 KEY_BYTES_MAX = 65_536
@@ -15,6 +20,8 @@ SHORT_BYTES = 1_000
 """What is left of a letter that the log refuses for its size all the same."""
 
 ERROR_BYTES_MAX = 4_096
+SEND_BYTES_MAX = 1_000_000
+"""About so much is sent together."""
 RESEND_BASE_S = 0.1
 RESEND_CAP_S = 5.0
 
@@ -31,27 +38,99 @@ def dead_letter(event: Event, reason: str, attempts: int) -> Message:
             ("source-topic", event.topic.encode()),
             ("source-partition", str(event.partition).encode()),
             ("source-offset", str(event.offset).encode()),
+            *trace_headers(event.headers),
         ),
     )
 
 
-async def send_dead_letters(sender: Sender, letters: Sequence[Message], warn: Callable[[str], None]) -> None:
-    """Returns when all are acknowledged; while the topic is away the lane waits, and nothing is lost."""
-    delay_s = RESEND_BASE_S
-    while True:
-        try:
-            await sender.send(letters)
-        except Unsendable as error:
-            warn(f"dead letters are cut to {SHORT_BYTES} bytes: {error}")
-            letters = [letter._replace(value=_prefix(letter.value, SHORT_BYTES)) for letter in letters]
-        except Unanswered as error:
-            warn(
-                f"{len(letters)} dead letters are not acknowledged ({error}): their keys wait, and they are sent again"
-            )
-            await anyio.sleep(delay_s)
-            delay_s = min(delay_s * 2, RESEND_CAP_S)
-        else:
+@dataclass(slots=True)
+class Waiting:
+    """A lane, its letters, and what follows their acknowledgement."""
+
+    lane: Lane
+    letters: list[Message]
+    acknowledged: Callable[[], None]
+
+
+class DeadLetters:
+    """Sends what many lanes have to say together. While the topic is away they wait, and keep no place to run.
+
+    Bounded by what is in flight: a lane has at most its own events here. `run` in a task group.
+    """
+
+    def __init__(self, sender: Sender, telemetry: Telemetry, tell: Tell) -> None:
+        self._sender = sender
+        self._telemetry = telemetry
+        self._tell = tell
+        self._waiting: deque[Waiting] = deque()
+        self._bell = anyio.Event()
+
+    def push(self, lane: Lane, letters: list[Message], acknowledged: Callable[[], None]) -> None:
+        """`acknowledged` is called once all stand in the topic, unless the lane's epoch has ended by then."""
+        lane.running = False
+        lane.reason = "its dead letter is not acknowledged yet"
+        self._waiting.append(Waiting(lane, letters, acknowledged))
+        self._bell.set()
+
+    def forget_dropped(self) -> None:
+        """An epoch has ended: its lanes wait no more. Each would keep its events, epoch after epoch."""
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting.lane.dropped)
+
+    async def run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._bell = anyio.Event()
+                await self._bell.wait()
+            await self._send(self._next())
+
+    def _next(self) -> list[Waiting]:
+        some: list[Waiting] = []
+        size = 0
+        while self._waiting and size < SEND_BYTES_MAX:
+            waiting = self._waiting.popleft()
+            if not waiting.lane.dropped:
+                some.append(waiting)
+                size += sum(len(letter.value or b"") for letter in waiting.letters)
+        return some
+
+    async def _send(self, some: list[Waiting]) -> None:
+        delay_s = RESEND_BASE_S
+        while some:
+            letters = [letter for waiting in some for letter in waiting.letters]
+            try:
+                await self._sender.send(letters)
+            except Unsendable as error:
+                await self._send_short(some, error)
+            except Unanswered as error:
+                self._say_waiting(some, len(letters), error)
+                await anyio.sleep(delay_s)
+                delay_s = min(delay_s * 2, RESEND_CAP_S)
+                some = [waiting for waiting in some if not waiting.lane.dropped]
+            else:
+                self._telemetry.add(SENT, len(letters), sending(letters[0].topic))
+                self._acknowledged(some)
+                return
+
+    def _say_waiting(self, some: list[Waiting], letters: int, error: Unanswered) -> None:
+        for waiting in some:
+            waiting.lane.reason = f"the dead-letter topic does not answer: {error}"
+        text = f"{letters} dead letters are not acknowledged ({error}): their keys wait"
+        self._tell(notice("dead_letters.unanswered", text, letters=letters))
+
+    async def _send_short(self, some: list[Waiting], error: Unsendable) -> None:
+        """One of many is too large: each is sent by itself, and of the one that is refused a shorter prefix."""
+        if len(some) > 1:
+            for waiting in some:
+                await self._send([waiting])
+            some.clear()
             return
+        self._tell(notice("dead_letter.cut", f"a dead letter is cut to {SHORT_BYTES} bytes: {error}"))
+        some[0].letters = [letter._replace(value=_prefix(letter.value, SHORT_BYTES)) for letter in some[0].letters]
+
+    def _acknowledged(self, some: list[Waiting]) -> None:
+        for waiting in some:
+            if not waiting.lane.dropped:
+                waiting.acknowledged()
 
 
 def _prefix(original: bytes | None, bytes_max: int) -> bytes | None:

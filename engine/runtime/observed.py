@@ -23,6 +23,7 @@ OBSERVED = (
     *(metric for metric, _ in _SUMS),
     *(catalogue.CONSUMED, catalogue.EVENTS, catalogue.RETRIES, catalogue.REFUSALS, catalogue.REBALANCES),
     *(catalogue.IN_FLIGHT, catalogue.IN_FLIGHT_SIZE, catalogue.OLDEST_AGE, catalogue.LAG, catalogue.WATERMARK),
+    *(catalogue.UNSTARTED, catalogue.PARKED, catalogue.BREAKER),
     *(catalogue.LANES, catalogue.LANES_LIMIT, catalogue.PARTITIONS, catalogue.EPOCHS),
 )
 
@@ -36,8 +37,9 @@ def observations(topic: str, group: str, now: Statistics) -> Iterable[Observatio
     """All metrics of OBSERVED that are known."""
     yield from _counted(topic, group, now.counters)
     by_group = {catalogue.GROUP: group}
-    for state, lanes in (("running", now.lanes.running), ("ready", now.lanes.ready)):
-        yield Observation(catalogue.LANES, lanes, by_group | {catalogue.STATE: state})
+    for state in ("running", "ready", "deferred"):
+        yield Observation(catalogue.LANES, getattr(now.lanes, state), by_group | {catalogue.STATE: state})
+    yield Observation(catalogue.BREAKER, int(now.lanes.breaker_open), by_group)
     yield Observation(catalogue.LANES_LIMIT, now.lanes.limit, by_group)
     for state, count in Counter(partition.state for partition in now.partitions).items():
         yield Observation(catalogue.PARTITIONS, count, by_group | {catalogue.TOPIC: topic, catalogue.STATE: state})
@@ -65,6 +67,9 @@ def _of_partition(partition: PartitionStatistics, own: Attributes, now_ms: int) 
     yield Observation(catalogue.IN_FLIGHT, partition.in_flight, own)
     yield Observation(catalogue.IN_FLIGHT_SIZE, partition.in_flight_bytes, own)
     yield Observation(catalogue.EPOCHS, partition.epochs, own)
+    yield Observation(catalogue.PARKED, len(partition.parked), own)
+    if partition.unstarted is not None:
+        yield Observation(catalogue.UNSTARTED, partition.unstarted, own)
     if partition.oldest_in_flight_ms is not None:
         yield Observation(catalogue.OLDEST_AGE, max(0, now_ms - partition.oldest_in_flight_ms) / 1000, own)
     if partition.watermark is not None:

@@ -10,12 +10,14 @@ from engine.config import EngineConfig
 from engine.core.phases import Phase, Step, step
 from engine.errors import StateError, Unanswered
 from engine.event import Event
-from engine.ports import Log, StateServer
-from engine.runtime.intake import Intake, Work
+from engine.notice import Field, Tell, notice
+from engine.ports import Committed, Log, StateServer
+from engine.runtime.intake import Intake
 from engine.runtime.ledger import Ledger, PlainLedger
+from engine.runtime.work import Work
 from engine.state.epoch import Epoch, LogView
-from engine.state.keys import slice_key, tag
-from engine.state.packing import Stored, pack_read, unpack_read
+from engine.state.packing import Stored
+from engine.state.records import read_slices
 from engine.state.writer import Writer
 
 T = TypeVar("T")
@@ -23,7 +25,6 @@ T = TypeVar("T")
 HALT_RETRY_S = 10.0
 ASK_AGAIN_S = 0.5
 BACK_OFF_S = 0.2
-READ_SLICES_MAX = 256
 
 
 class Partition:
@@ -40,12 +41,13 @@ class Partition:
         writer: Writer | None,
         random: Random,
         seeking: anyio.Lock,
-        warn: Callable[[str], None],
+        tell: Tell,
     ) -> None:
         self.number = number
         self.phase = Phase.RECOVERING
         self.halted: str | None = None
-        self.committed: int | None = None
+        self.committed: Committed | None = None
+        self.committed_s = 0.0
         self.epochs = 0
         self._config = config
         self._log = log
@@ -54,8 +56,7 @@ class Partition:
         self._writer = writer
         self._random = random
         self._seeking = seeking
-        self._warn = warn
-        self._partitions = number + 1
+        self._tell = tell
         self._ended = anyio.Event()
         self._scope = anyio.CancelScope()
         self.intake: Intake | None = None
@@ -63,7 +64,26 @@ class Partition:
     # ---------------------------------------------------------------- what the fetch loop sees
     @property
     def wants_events(self) -> bool:
-        return self.phase is Phase.RUNNING and self.intake is not None and not self.intake.in_flight.full
+        """It runs, there is room, and nobody paused it."""
+        if self.phase is not Phase.RUNNING or self.intake is None or self.intake.in_flight.full:
+            return False
+        return not self.paused
+
+    @property
+    def reads(self) -> bool:
+        """Whether what a fetch brings is taken in. Not while it drains: that would begin what has to be finished."""
+        return self.phase is Phase.RUNNING
+
+    @property
+    def paused(self) -> bool:
+        """By command."""
+        return self._work.holds.holds_partition(self.number)
+
+    @property
+    def waits_for_write(self) -> str:
+        """Why what was handled is not done yet, in words."""
+        doubt = self._writer.doubt if self._writer is not None else None
+        return "waiting for its write" if doubt is None else f"waiting for Redis: {doubt}"
 
     @property
     def ledger(self) -> Ledger | None:
@@ -80,10 +100,11 @@ class Partition:
                     await self._halt(error)
                     continue
                 except Unanswered as error:  # not ours any more, as it seems: the group will say so
-                    self._warn(f"partition {self.number} does not begin: {error}")
+                    self._say("partition.waiting", f"does not begin: {error}")
                     await anyio.sleep(ASK_AGAIN_S)
                     continue
                 await self._ended.wait()
+                await self.cancel_calls()
                 if self.phase is Phase.RECOVERING:
                     await self._confirm_ownership()
 
@@ -92,11 +113,13 @@ class Partition:
         if self.phase is Phase.RUNNING:
             self.phase = step(self.phase, Step.DRAIN)
             with anyio.move_on_after(drain_s):
-                while (ledger := self.ledger) and not ledger.drained and not ledger.ended:  # noqa: ASYNC110
+                while self.ledger is not None and self.intake is not None and not self.intake.drained:  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             if self.ledger is not None:
                 await commit(self)
+            self._say_drained()
         self.close()
+        await self.cancel_calls()
 
     def close(self) -> None:
         """Let go: whatever still arrives is a correct step or is refused."""
@@ -106,6 +129,11 @@ class Partition:
             self.intake.drop()
         self._scope.cancel()
 
+    async def cancel_calls(self) -> None:
+        """What user code still runs of an epoch that is over ends before anybody begins another."""
+        if self.intake is not None:
+            await self.intake.turns.cancel()
+
     # ---------------------------------------------------------------- epochs
     async def _begin(self) -> None:
         self._ended = anyio.Event()
@@ -114,74 +142,54 @@ class Partition:
         view = await self._until_answered(self._look_at_log)
         ledger: Ledger
         if self._server is None:
-            ledger, start = PlainLedger(released=intake.released, on_end=self._on_end), self._start_of_plain(view)
+            ledger = PlainLedger(self.number, released=intake.released, on_end=self._on_end, tell=self._tell)
         else:
-            ledger = self._epoch(stored, intake)
-            start = ledger.start_offset(
-                view, from_log_start=self._config.from_log_start, accept_lost_state=self._config.accept_lost_state
-            )
+            partitions = await self._until_answered(self._log.count_partitions)  # after the records were read
+            ledger = self._epoch(stored, intake, partitions)
+        start = ledger.start_offset(
+            view, from_log_start=self._config.from_log_start, accept_lost_state=self._config.accept_lost_state
+        )
         intake.begin(ledger)
         async with self._seeking:
+            if self.phase is not Phase.RECOVERING:
+                return  # let go meanwhile: what ends this task is on its way
             await self._log.seek(self.number, start)
             ledger.begin(start)
             self.intake, self.halted = intake, None
             self.phase = step(self.phase, Step.RECOVERED)
         self.epochs += 1
+        self._say_begun(ledger, start, view.end)
         if isinstance(ledger, Epoch) and self._writer is not None:
             for own, each in zip(ledger.slices, stored, strict=True):
                 if each.owed:
                     self._writer.inherit(own, each.owed)
         self._work.eased()
 
-    def _epoch(self, stored: list[Stored], intake: Intake) -> Epoch:
+    def _epoch(self, stored: list[Stored], intake: Intake, partitions: int) -> Epoch:
         assert self._writer is not None
         return Epoch(
             self.number,
             stored,
             nonce=self._random.getrandbits(64),
             horizon_d=self._config.horizon_d,
-            partition_count=self._partition_count,
+            partitions=partitions,
             queue=self._writer.queue,
             released=intake.released,
             on_end=self._on_end,
         )
 
-    def _partition_count(self) -> int:
-        """Where it is not known now, one more than it was: the slice that does not exist holds back every deletion."""
-        try:
-            self._partitions = self._log.partition_count()
-        except LookupError:
-            return self._partitions + 1
-        return self._partitions
-
-    def _start_of_plain(self, view: LogView) -> int:
-        if view.committed is not None:
-            return max(view.committed, view.beginning)
-        return view.beginning
-
     async def _read_records(self) -> list[Stored]:
         if self._server is None:
             return []
         server, group = self._server, self._config.group
-        stored: list[Stored] = []
-        for first in range(0, self._config.buckets, READ_SLICES_MAX):
-            some = [
-                (bucket, self.number) for bucket in range(first, min(first + READ_SLICES_MAX, self._config.buckets))
-            ]
-            payload = pack_read(group, some)
-
-            async def read(payload: bytes = payload, first: int = first) -> list[bytes]:
-                return await server.call("read", payload, key=slice_key(tag(group, first), self.number), writes=False)
-
-            stored += unpack_read(await self._until_answered(read))
-        return stored
+        slices = [(bucket, self.number) for bucket in range(self._config.buckets)]
+        return await self._until_answered(lambda: read_slices(server, group, slices))
 
     async def _look_at_log(self) -> LogView:
-        committed = await self._log.committed(self.number)
         return LogView(
             beginning=await self._log.beginning(self.number),
             end=await self._log.end(self.number),
-            committed=committed.offset if committed else None,
+            committed=await self._log.committed(self.number),
         )
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
@@ -189,12 +197,28 @@ class Partition:
             try:
                 return await ask()
             except Unanswered as error:
-                self._warn(f"partition {self.number} waits for its beginning: {error}")
+                self._say("partition.waiting", f"waits for its beginning: {error}")
                 await anyio.sleep(ASK_AGAIN_S)
+
+    def _say_begun(self, ledger: Ledger, start: int, end: int) -> None:
+        again = max(0, min(ledger.read_before, end) - start)
+        text = f"begins at offset {start}, the log ends at {end}; {again} events are read again"
+        self._say("epoch.began", text, position=start, end=end, read_again=again)
+        if again > self._config.in_flight_max:
+            text = f"{again} events are read again since the one at offset {start} is not done: as often as it moves"
+            self._say("epoch.read_again", text, position=start, read_again=again)
+
+    def _say_drained(self) -> None:
+        left = self.intake.in_flight.events if self.ledger is not None and self.intake is not None else 0
+        done = self.ledger.done_offset() if self.ledger is not None else None
+        self._say("partition.drained", f"let go, {left} events are not done", left=left, watermark=done)
+
+    def _say(self, name: str, text: str, **fields: Field) -> None:
+        self._tell(notice(name, f"partition {self.number}: {text}", partition=self.number, **fields))
 
     def _on_end(self, reason: str) -> None:
         """The epoch is over: drop its lanes and queues; `run` goes on with another."""
-        self._warn(f"partition {self.number}: epoch ended, {reason}")
+        self._say("epoch.ended", f"epoch ended, {reason}", reason=reason)
         if self.intake is not None:
             self.intake.drop()
         self.phase = step(self.phase, Step.EPOCH_ENDED)
@@ -207,7 +231,7 @@ class Partition:
 
     async def _halt(self, error: StateError) -> None:
         self.halted = str(error)
-        self._warn(f"partition {self.number} is halted: {error}")
+        self._say("partition.halted", f"halted: {error}", reason=str(error))
         self.phase = step(self.phase, Step.HALT)
         await anyio.sleep(HALT_RETRY_S)
         self.phase = step(self.phase, Step.EPOCH_ENDED)

@@ -1,25 +1,37 @@
 """A bounded number of long-lived tasks that run ready lanes: none is made per event or per batch."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
 from anyio.abc import TaskGroup
 
-from engine.core.lanes import Lane, take
+from engine.core.concurrency import GradientLimit
+from engine.core.lanes import Lane, Ready
+from engine.runtime.settings import Settings
+
+AUTO_FIRST = 20
 
 
 class Scheduler:
-    """Runs at most `concurrency` lanes at once, each by `run_lane`, which never raises for a failure of user code."""
+    """Runs at most `limit` lanes at once, each by `run_lane`, which never raises for a failure of user code."""
 
-    def __init__(self, concurrency: int, run_lane: Callable[[Lane], Awaitable[None]]) -> None:
-        self.ready: deque[Lane] = deque()
-        self.concurrency = concurrency
+    def __init__(self, settings: Settings, run_lane: Callable[[Lane], Awaitable[None]]) -> None:
+        self.ready = Ready()
+        self._settings = settings
         self._run_lane = run_lane
+        self._fixed = 0
+        self._gradient: GradientLimit | None = None
         self._idle: list[asyncio.Future[None]] = []
         self._workers = 0
         self._tasks: TaskGroup | None = None
+        self._choose()
+        settings.on_change(self._choose)
+
+    @property
+    def limit(self) -> int:
+        """How many lanes may run now."""
+        return self._fixed if self._gradient is None else self._gradient.limit
 
     @property
     def running(self) -> int:
@@ -31,30 +43,51 @@ class Scheduler:
             self.wake()
             await anyio.sleep_forever()
 
+    def observe(self, took_s: float) -> None:
+        """User code took so long while this many lanes ran."""
+        if self._gradient is not None:
+            before = self._gradient.limit
+            self._gradient.observe(took_s, self.running)
+            if self._gradient.limit > before:
+                self.wake()
+
     def wake(self) -> None:
-        """Let as many tasks run as there are ready lanes. Call it after lanes became ready."""
-        wanted = len(self.ready)
-        while wanted and self._idle:
+        """Let as many tasks run as there are ready lanes and places. Call it after lanes became ready."""
+        wanted = min(len(self.ready), self.limit - self.running)
+        while wanted > 0 and self._idle:
             waiting = self._idle.pop()
             if not waiting.done():
                 waiting.set_result(None)
                 wanted -= 1
         if self._tasks is None:
             return
-        for _ in range(min(wanted, self.concurrency - self._workers)):
+        for _ in range(wanted):
             self._workers += 1
             self._tasks.start_soon(self._work)
+
+    def _choose(self) -> None:
+        config = self._settings.config
+        if isinstance(config.concurrency, int):
+            self._fixed, self._gradient = config.concurrency, None
+        elif self._gradient is None or self._gradient.maximum != config.concurrency_max:
+            first = min(AUTO_FIRST, config.concurrency_max)
+            self._gradient = GradientLimit(minimum=1, maximum=config.concurrency_max, initial=first)
+        self.wake()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                lane = take(self.ready)
+                lane = self.ready.take() if self.running <= self.limit else None
                 if lane is not None:
                     await self._run_lane(lane)
                     continue
                 waiting = loop.create_future()
                 self._idle.append(waiting)
-                await waiting
+                try:
+                    await waiting
+                finally:
+                    if not waiting.done() or waiting.cancelled():
+                        self._idle.remove(waiting)
         finally:
             self._workers -= 1

@@ -4,15 +4,16 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import xxhash
-
 from engine.event import Event
+from engine.notice import key_hash
 from engine.ports import Clock
+from engine.runtime.holds import PAUSED
 from engine.runtime.intake import Intake
 from engine.runtime.partition import Partition
 from engine.state.slices import Prepared
 
 SAMPLES_MAX = 2_048
+PARKED_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,18 @@ class HeldBack:
 
     offset: int
     key_hash: str
-    """Of the key, since keys are the customer's: xxh3_64 in hexadecimal, as for buckets."""
     age_s: float
     attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A key that waits for `Engine.release`, and everything behind its event."""
+
+    offset: int
+    key_hash: str
+    events: int
     reason: str
 
 
@@ -42,6 +52,13 @@ class PartitionStatistics:
     """Arrival of the oldest event that is not done."""
     held_back_by: HeldBack | None
     epochs: int
+    unstarted: int | None
+    """Events that more workers could take up: not read yet, or waiting for nothing but a place. What to scale by:
+    unlike the lag it does not count what one stuck key holds back. None while the log's end is unknown."""
+    paused: bool
+    """By command."""
+    parked: Sequence[Parked]
+    """The first of them, at most `PARKED_MAX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,9 @@ class Lanes:
     running: int
     ready: int
     limit: int
+    deferred: int
+    """Waiting for a time: a retry, a batch that may grow, facts that are behind, an open breaker."""
+    breaker_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,34 +130,60 @@ class LatencySamples:
 
 
 def describe_partition(partition: Partition, topic: str, end: int | None, now_ms: int) -> PartitionStatistics:
-    ledger, intake = partition.ledger, partition.intake
-    live = ledger is not None and intake is not None
+    ledger = partition.ledger
+    intake = partition.intake if ledger is not None else None
     oldest = ledger.oldest() if ledger is not None else None
     return PartitionStatistics(
         topic=topic,
         partition=partition.number,
-        state="paused" if live and intake is not None and intake.in_flight.full else partition.phase.value,
+        state=_state(partition, intake),
         position=ledger.position if ledger is not None else None,
         watermark=ledger.done_offset() if ledger is not None else None,
         end=end,
-        in_flight=intake.in_flight.events if live and intake is not None else 0,
-        in_flight_bytes=intake.in_flight.payload_bytes if live and intake is not None else 0,
+        in_flight=intake.in_flight.events if intake is not None else 0,
+        in_flight_bytes=intake.in_flight.payload_bytes if intake is not None else 0,
         oldest_in_flight_ms=oldest.timestamp if oldest is not None else None,
-        held_back_by=_held_back_by(partition, intake, oldest, now_ms),
+        held_back_by=_held_back_by(partition, intake, oldest, end, now_ms),
         epochs=partition.epochs,
+        unstarted=_unstarted(intake, end) if intake is not None else None,
+        paused=partition.paused,
+        parked=_parked(intake) if intake is not None else (),
     )
 
 
-def _held_back_by(partition: Partition, intake: Intake | None, oldest: Event | None, now_ms: int) -> HeldBack | None:
+def _state(partition: Partition, intake: Intake | None) -> str:
+    """`paused` is by command, or because the limit of what is in flight is reached."""
+    waits = intake is not None and (partition.paused or intake.in_flight.full)
+    return "paused" if waits else partition.phase.value
+
+
+def _unstarted(intake: Intake, end: int | None) -> int | None:
+    return None if end is None else max(0, end - intake.ledger.position) + intake.ready_events
+
+
+def _parked(intake: Intake) -> Sequence[Parked]:
+    parked = [lane for lane in intake.lanes.held if lane.parked]
+    return tuple(
+        Parked(lane.events[0].offset, key_hash(lane.events[0].key), len(lane.events), lane.reason)
+        for lane in parked[:PARKED_MAX]
+    )
+
+
+def _held_back_by(
+    partition: Partition, intake: Intake | None, oldest: Event | None, end: int | None, now_ms: int
+) -> HeldBack | None:
     if partition.halted is not None:
         return HeldBack(offset=-1, key_hash="", age_s=0.0, attempts=0, reason=partition.halted)
-    if oldest is None or intake is None:
+    if intake is None:
         return None
-    lane = intake.lanes.find(oldest.key or b"")
+    if oldest is None:
+        waits = partition.paused and end is not None and end > intake.ledger.position
+        return HeldBack(intake.ledger.position, "", 0.0, 0, PAUSED) if waits else None
+    lane = intake.lane_of(oldest)
     return HeldBack(
         offset=oldest.offset,
-        key_hash=xxhash.xxh3_64_hexdigest(oldest.key or b""),
+        key_hash=key_hash(oldest.key),
         age_s=max(0, now_ms - oldest.timestamp) / 1000,
         attempts=lane.attempts if lane else 0,
-        reason=lane.reason if lane else "waiting for its write",
+        reason=intake.why(lane) if lane else partition.waits_for_write,
     )

@@ -1,19 +1,18 @@
-"""A simulated Kafka: logs with gaps, one consumer group with eager rebalances, and requests that get lost.
+"""A simulated Kafka: logs with gaps, and one consumer group (`group`) whose members (`member`) behave as real ones."""
 
-It behaves as the real client does where that hurts: a rebalance forgets positions, a member that was evicted goes on
-reading until it is told, and a commit in an old generation is refused.
-"""
-
-from collections.abc import Mapping, Sequence
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-import anyio
+from engine.ports import Committed, OffsetOutOfRange
+from engine.sim.group import Group
+from engine.sim.loop import WORLD, SimulatedClock
+from engine.sim.member import SimulatedLog, SimulatedSender
+from engine.sim.network import Digest, Network, Silence, Weather
 
-from engine.errors import Unanswered
-from engine.event import Event, Message
-from engine.ports import Committed, OffsetOutOfRange, RebalanceListener
-from engine.sim.loop import SimulatedClock
+__all__ = ["SimulatedBroker", "SimulatedEvent", "SimulatedLog", "SimulatedSender"]
 
 
 class SimulatedEvent(NamedTuple):
@@ -26,27 +25,50 @@ class SimulatedEvent(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+class FetchAnswer(NamedTuple):
+    """Of one partition: its events from the position asked for on, where to go on, and the end of the log."""
+
+    events: Sequence[SimulatedEvent]
+    position: int
+    high_watermark: int
+
+
 class SimulatedBroker:
     """Topics of partitions; each partition is a list of events with ascending offsets."""
 
-    def __init__(self, random: Random, topic: str, partitions: int, *, loss: float = 0.0) -> None:
+    def __init__(
+        self, random: Random, topic: str, partitions: int, *, loss: float = 0.0, session_s: float = 45.0,
+        rebalance_s: float = 60.0, weather: Weather | None = None, clock: SimulatedClock | None = None,
+        digest: Digest | None = None,
+    ) -> None:  # fmt: skip
         self.random = random
         self.topic = topic
-        self.loss = loss
-        self.clock = SimulatedClock()
+        self.network = Network(random, weather or Weather(lost=loss, longest_s=0.02))
+        self.clock = clock or SimulatedClock()
+        self.digest = digest or Digest()
         self.logs: dict[tuple[str, int], list[SimulatedEvent]] = {(topic, number): [] for number in range(partitions)}
         self.ends: dict[tuple[str, int], int] = {}
         self.beginnings: dict[int, int] = {}
         self.committed: dict[int, Committed] = {}
-        self.generation = 0
-        self.owners: dict[int, SimulatedLog] = {}
-        self.members: list[SimulatedLog] = []
-        self._balancing = anyio.Lock()
+        self.group = Group(random, lambda: self.partitions, session_s=session_s, rebalance_s=rebalance_s)
+        self.observe: Callable[[Mapping[int, Committed]], None] | None = None
+        """Told of every commit that was taken."""
+        self._away_until_s: dict[int, float] = {}
+        self._refused_until_s = 0.0
 
     @property
     def partitions(self) -> int:
         return sum(topic == self.topic for topic, _ in self.logs)
 
+    @property
+    def loss(self) -> float:
+        return self.network.weather.lost
+
+    @loss.setter
+    def loss(self, chance: float) -> None:
+        self.network.weather.lost = chance
+
+    # ---------------------------------------------------------------- the log
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, *, gap: int = 0,
                timestamp: int | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> int:  # fmt: skip
         """Returns the offset; `gap` offsets before it never arrive."""
@@ -55,140 +77,78 @@ class SimulatedBroker:
         arrival = self.clock.now_ms() if timestamp is None else timestamp
         self.logs.setdefault(place, []).append(SimulatedEvent(topic, partition, offset, arrival, key, value, headers))
         self.ends[place] = offset + 1
+        self.digest.note(b"append %b/%d %d %d" % (topic.encode(), partition, offset, arrival), key or b"", value or b"")
         return offset
 
-    async def pause(self, longest_s: float = 0.02) -> None:
-        """A round trip, whose request or answer may be lost."""
-        await anyio.sleep(self.random.uniform(0.0005, longest_s))
-        if self.random.random() < self.loss:
-            raise Unanswered("the simulated broker lost a request")
+    def append_gap(self, partition: int, offsets: int) -> None:
+        """Offsets at the log's end that never arrive, as of an aborted transaction."""
+        self.ends[self.topic, partition] = self.end(partition) + offsets
 
-    async def rebalance(self) -> None:
-        """Eager: everybody lets everything go, then the partitions are dealt anew."""
-        async with self._balancing:
-            self.generation += 1
-            old = dict(self.owners)
-            async with anyio.create_task_group() as tasks:
-                for member in list(self.members):
-                    mine = frozenset(number for number, owner in old.items() if owner is member)
-                    if mine and not member.evicted:
-                        tasks.start_soon(member.revoke, mine)
-            members = [member for member in self.members if not member.evicted]
-            self.random.shuffle(members)
-            self.owners = (
-                {number: members[number % len(members)] for number in range(self.partitions)} if members else {}
-            )
-            for member in members:
-                await member.assign(frozenset(number for number, owner in self.owners.items() if owner is member))
+    def add_partition(self, noticed_after_s: float = 0.0) -> None:
+        """Producers know it at once; members hear of it later, and the group is dealt anew."""
+        self.logs[self.topic, self.partitions] = []
+        asyncio.get_running_loop().call_later(noticed_after_s, self.group.rebalance, context=WORLD)
 
-    async def leave(self, member: "SimulatedLog") -> None:
-        if member in self.members:
-            self.members.remove(member)
-            self.owners = {number: owner for number, owner in self.owners.items() if owner is not member}
-            await self.rebalance()
+    def end(self, partition: int) -> int:
+        return self.ends.get((self.topic, partition), 0)
 
+    # ---------------------------------------------------------------- requests
+    def read(self, partition: int, position: int, events_max: int) -> FetchAnswer | None:
+        """None while its leader is away. Raises OffsetOutOfRange."""
+        if self.is_away(partition):
+            return None
+        end = self.end(partition)
+        if position > end or position < self.beginnings.get(partition, 0):
+            raise OffsetOutOfRange(partition, position)
+        log = self.logs[self.topic, partition]
+        first = bisect_left(log, position, key=lambda event: event.offset)
+        events = log[first : first + events_max]
+        following = log[first + events_max].offset if len(log) > first + events_max else end
+        return FetchAnswer(events, following, end)
 
-class SimulatedLog:
-    """One member. Implements `engine.ports.Log`."""
+    def answering(self, partition: int) -> None:
+        """Raises Silence while the partition's leader is away."""
+        if self.is_away(partition):
+            raise Silence
 
-    def __init__(self, broker: SimulatedBroker) -> None:
-        self._broker = broker
-        self._listener: RebalanceListener | None = None
-        self._positions: dict[int, int | None] = {}
-        self._generation = -1
-        self.evicted = False
-        self._crashed = False
+    def is_away(self, partition: int) -> bool:
+        return asyncio.get_running_loop().time() < self._away_until_s.get(partition, 0.0)
 
-    async def start(self, listener: RebalanceListener) -> None:
-        self._listener = listener
-        self._broker.members.append(self)
-        await self._broker.rebalance()
-
-    async def stop(self) -> None:
-        await self._broker.leave(self)
-
-    def crash(self) -> None:
-        """The process is gone; the group learns of it at the next rebalance."""
-        self._crashed = True
-        if self in self._broker.members:
-            self._broker.members.remove(self)
-
-    async def revoke(self, partitions: frozenset[int]) -> None:
-        assert self._listener is not None
-        if not self._crashed:
-            await self._listener.revoked(partitions)
-
-    async def assign(self, partitions: frozenset[int]) -> None:
-        assert self._listener is not None
-        self._positions = dict.fromkeys(partitions)
-        self._generation = self._broker.generation
-        if not self._crashed:
-            await self._listener.assigned(partitions)
-
-    async def fetch(
-        self, partitions: Sequence[int], *, events_max: int, wait_s: float
-    ) -> Mapping[int, Sequence[Event]]:
-        await self._broker.pause()
-        found: dict[int, Sequence[Event]] = {}
-        for number in partitions:
-            position = self._positions.get(number)
-            if position is None:
-                continue
-            if position > self._broker.ends.get((self._broker.topic, number), 0):
-                raise OffsetOutOfRange(number, position)
-            events = [event for event in self._broker.logs[self._broker.topic, number] if event.offset >= position]
-            if events := events[:events_max]:
-                found[number] = events
-                self._positions[number] = events[-1].offset + 1
-        if not found:
-            await anyio.sleep(wait_s * self._broker.random.random())
-        return found
-
-    def position(self, partition: int) -> int:
-        return self._positions.get(partition) or 0
-
-    def high_watermark(self, partition: int) -> int | None:
-        return self._broker.ends.get((self._broker.topic, partition), 0)
-
-    async def seek(self, partition: int, offset: int) -> None:
-        if partition in self._positions:
-            self._positions[partition] = offset
-
-    async def beginning(self, partition: int) -> int:
-        await self._broker.pause()
-        return self._broker.beginnings.get(partition, 0)
-
-    async def end(self, partition: int) -> int:
-        await self._broker.pause()
-        return self._broker.ends.get((self._broker.topic, partition), 0)
-
-    async def committed(self, partition: int) -> Committed | None:
-        await self._broker.pause()
-        return self._broker.committed.get(partition)
-
-    async def commit(self, offsets: Mapping[int, Committed]) -> bool:
-        await self._broker.pause()
-        if self.evicted or self._generation != self._broker.generation:
+    def commit(self, member: int, generation: int, offsets: dict[int, Committed]) -> bool:
+        if not self.group.is_current(member, generation):
             return False
-        self._broker.committed.update(offsets)
+        self.committed.update(offsets)
+        if self.observe is not None:
+            self.observe(offsets)
+        self.digest.note(b"commit", repr(sorted(offsets.items())).encode())
         return True
 
-    async def confirm_ownership(self, partition: int) -> bool:
-        await self._broker.pause()
-        return not self.evicted and self._broker.owners.get(partition) is self
+    # ---------------------------------------------------------------- faults
+    def send_away(self, partition: int, until_s: float) -> None:
+        """Nobody can read the partition until then; producers, who sit elsewhere, can write."""
+        self._away_until_s[partition] = max(until_s, self._away_until_s.get(partition, 0.0))
 
-    def partition_count(self) -> int:
-        return self._broker.partitions
+    def refuse_messages(self, until_s: float) -> None:
+        """What workers produce is not taken until then."""
+        self._refused_until_s = until_s
 
+    def take_messages(self) -> None:
+        """Raises Silence while messages are refused."""
+        if asyncio.get_running_loop().time() < self._refused_until_s:
+            raise Silence
 
-class SimulatedSender:
-    """Produces to the simulated broker; what was sent may stand though the answer is lost."""
+    def calm_down(self) -> None:
+        self.network.weather.clear_up()
+        self._away_until_s.clear()
+        self._refused_until_s = 0.0
 
-    def __init__(self, broker: SimulatedBroker) -> None:
-        self._broker = broker
+    async def rebalance(self) -> None:
+        """Returns when the group is dealt anew."""
+        generation = self.group.generation
+        self.group.rebalance()
+        while self.group.generation == generation and self.group.members:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        await self._broker.pause()
-        for message in messages:
-            self._broker.append(message.topic, 0, message.key, message.value, headers=message.headers)
-        await self._broker.pause()
+    async def pause(self) -> None:
+        """A round trip. Raises Unanswered."""
+        await self.network.ask(lambda: None, what="a round trip")

@@ -12,9 +12,10 @@ from engine.errors import StateDamaged
 from engine.sim.identities import Identities
 from engine.sim.owing import Entry, owed_reply, read_entries
 from engine.sim.payload import Cursor, PackedSlice, read_slice
-from engine.sim.store import State, Store, Transaction, WrongType
+from engine.sim.store import Geometry, State, Store, Transaction, WrongType
 from engine.sim.updates import Updating
 from engine.state import keys
+from engine.state.packing import sha1_hex
 
 SCANNED = 10
 
@@ -22,8 +23,11 @@ SCANNED = 10
 class SimulatedFunctions:
     """`state` maps keys to hashes (dict) and sets, as Redis would hold them."""
 
-    def __init__(self, state: State | None = None) -> None:
+    def __init__(self, state: State | None = None, *, geometry: Geometry | None = None) -> None:
         self._store = Store(state)
+        self._geometry = geometry or Geometry()
+        self.observe: Callable[[PackedSlice], None] | None = None
+        """Told of every slice that was written."""
 
     @property
     def state(self) -> State:
@@ -33,20 +37,33 @@ class SimulatedFunctions:
         """A failover: the last `count` writes are gone, one write being all that one call wrote."""
         return self._store.lose(count)
 
+    def written_since(self, since_s: float) -> int:
+        """How many writes are younger."""
+        return self._store.written_since(since_s)
+
+    def copy(self) -> "SimulatedFunctions":
+        """Goes on by itself, from here."""
+        copy = SimulatedFunctions(dict(self._store.state), geometry=self._geometry)
+        copy.observe = self.observe
+        return copy
+
     def clear(self) -> None:
         self._store.clear()
 
-    def call(self, function: str, payload: bytes) -> list[bytes]:
+    def call(self, function: str, payload: bytes, *, now_s: float = 0.0) -> list[bytes]:
         """Raises StateDamaged: the payload is malformed."""
         functions: dict[str, Callable[[Transaction, Cursor], list[bytes]]] = {
             "apply": _apply, "check": _check, "read": _read, "fetch": _fetch, "scan": _scan, "list": _list,
         }  # fmt: skip
-        transaction = Transaction(self._store.state)
+        transaction = Transaction(self._store.state, self._geometry)
         try:
             reply = functions[function](transaction, Cursor(payload))
         except (error, IndexError, ValueError) as problem:
             raise StateDamaged(f"the payload of {function} is malformed: {problem}") from problem
-        self._store.write(transaction.changes)
+        self._store.write(transaction.changes, now_s)
+        if self.observe is not None:
+            for part in transaction.written:
+                self.observe(part)
         return reply
 
 
@@ -60,7 +77,9 @@ def _apply(transaction: Transaction, cursor: Cursor) -> list[bytes]:
             reply, written = _apply_slice(transaction, part, horizon, deletes == 1)
         except WrongType as damage:
             reply, written = b"D" + str(damage).encode(), False
-        if not written:
+        if written:
+            transaction.written.append(part)
+        else:
             transaction.changes = before
         replies.append(reply)
         transaction.seal()
@@ -76,12 +95,10 @@ def _apply_slice(transaction: Transaction, part: PackedSlice, horizon: int, dele
     if record != part.before:
         return b"R" + record, False
     counters = _raised(stored.get(b"c"), part.counters)
-    cleared = bool(part.reacted) and bool(owing) and part.reacted == owing[:16]
+    cleared = bool(part.reacted) and bool(owing) and _is_seen(part.reacted, owing)
     entries = [] if cleared else read_entries(owing)
     for key, period, name in part.effects if cleared else ():
-        total = keys.total_key(part.tag, *_bounds(period), key)
-        if b"e" + name not in transaction.hash(total):
-            transaction.put(total, b"e" + name, b"1")
+        _insert_effect(transaction, keys.total_key(part.tag, *_bounds(period), key), name)
     touched = _update(transaction, part)
     if touched or cleared:
         owing = _owe(entries, touched, part.after[-16:])
@@ -92,6 +109,17 @@ def _apply_slice(transaction: Transaction, part: PackedSlice, horizon: int, dele
     for field, value in ((b"r", part.after), (b"c", counters), (b"o", owing)):
         transaction.put(own, field, value)
     return b"A0" + owed_reply(transaction, part.tag, owing) + answers, True
+
+
+def _is_seen(reacted: bytes, owing: bytes) -> bool:
+    """Whether the reaction is to what the slice owes now."""
+    return reacted == sha1_hex(owing)
+
+
+def _insert_effect(transaction: Transaction, total: bytes, name: bytes) -> None:
+    """One that stands is left alone."""
+    if b"e" + name not in transaction.hash(total):
+        transaction.put(total, b"e" + name, b"1")
 
 
 def _raised(stored: bytes | None, by: Sequence[int]) -> bytes:
@@ -135,26 +163,43 @@ def _judge(transaction: Transaction, part: PackedSlice, horizon: int, deletes: b
     identities = Identities(transaction, part.tag, part.partitions, day)
     if identities.new and idle:
         return None, pack(">I", 0)
+    duplicates = _duplicates(identities, part, horizon)
+    if _is_wrong(part, set(duplicates)):
+        return b"V" + _marks(len(part.judged), duplicates), b""
+    if deletes:
+        identities.sweep(_oldest_day(transaction, part), _day_at_low(part.after), horizon)
+    identities.grow(len(part.judged))
+    answers = _known(identities, part, horizon)
+    identities.close()
+    return None, answers
+
+
+def _duplicates(identities: Identities, part: PackedSlice, horizon: int) -> list[int]:
+    """As if the events came one by one; those that are none are remembered."""
     duplicates = []
     for index, (identity, day) in enumerate(part.judged):
         if identities.remembers(identity, day, horizon):
             duplicates.append(index)
         else:
             identities.remember(identity, day, part.partition)
-    if part.left_out != set(duplicates):
-        return b"V" + _marks(len(part.judged), duplicates), b""
-    if deletes:
-        identities.sweep(_oldest_day(transaction, part), _day_at_low(part.after), horizon)
-    identities.grow(len(part.judged))
+    return duplicates
+
+
+def _is_wrong(part: PackedSlice, duplicates: set[int]) -> bool:
+    """Whether the caller judged otherwise."""
+    return part.left_out != duplicates
+
+
+def _known(identities: Identities, part: PackedSlice, horizon: int) -> bytes:
+    """Which of the asked are remembered: a hint, the judgement decides."""
     remembered = []
     for index, (identity, day) in enumerate(part.asked):
         try:
             if identities.remembers(identity, day, horizon):
                 remembered.append(index)
         except WrongType:
-            continue  # an answer is a hint: the judgement decides
-    identities.close()
-    return None, _marks(len(part.asked), remembered)
+            continue
+    return _marks(len(part.asked), remembered)
 
 
 def _marks(count: int, indexes: Sequence[int]) -> bytes:
@@ -163,6 +208,11 @@ def _marks(count: int, indexes: Sequence[int]) -> bytes:
 
 def _oldest_day(transaction: Transaction, part: PackedSlice) -> int:
     """With the record that is being written."""
+    return min(_days(transaction, part), default=BEGINNING)
+
+
+def _days(transaction: Transaction, part: PackedSlice) -> list[int]:
+    """At `low`, by partition; a slice without a record holds back every deletion."""
     days = []
     for partition in range(part.partitions):
         if partition == part.partition:
@@ -173,7 +223,7 @@ def _oldest_day(transaction: Transaction, part: PackedSlice) -> int:
         except WrongType:
             record = b""
         days.append(_day_at_low(record))
-    return min(days, default=BEGINNING)
+    return days
 
 
 def _day_at_low(record: bytes) -> int:

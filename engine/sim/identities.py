@@ -9,13 +9,10 @@ from struct import Struct
 from typing import Final
 
 from engine.core.record import BEGINNING
-from engine.sim.store import Hash, Transaction, WrongType
+from engine.sim.store import Geometry, Hash, Transaction, WrongType
 
-LEVEL_MIN: Final = 8
 LEVEL_MAX: Final = 23
-CHUNK_LOAD: Final = 24
 SPLIT_EVERY: Final = 8
-FLOOR_EVERY: Final = 16
 PARTITION_BITS_MAX: Final = 12
 FIELD: Final = b"i"
 
@@ -36,10 +33,27 @@ class Meta:
     pointer: int
     writes: int
 
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Meta":
+        return cls(*_META.unpack(packed))
 
-def _is_sound(meta: Meta) -> bool:
-    in_range = LEVEL_MIN <= meta.level <= LEVEL_MAX and meta.bits <= PARTITION_BITS_MAX
+
+def _is_sound(meta: Meta, geometry: Geometry) -> bool:
+    in_range = geometry.level_min <= meta.level <= LEVEL_MAX and meta.bits <= PARTITION_BITS_MAX
     return in_range and meta.split < 2**meta.level and 0 <= meta.entries < 2**53
+
+
+def day_and_partition(meta: Meta, text: bytes) -> tuple[int, int]:
+    """What an entry says: the day in which a copy arrived, and where."""
+    since, _, partition = text.partition(b"/")
+    if partition:
+        return meta.base + int(since), int(partition)
+    return meta.base + (int(since) >> meta.bits), int(since) & (2**meta.bits - 1)
+
+
+def field_bytes(size: int) -> int:
+    """How much of an identity is told by no chunk's number, where there are `size` chunks."""
+    return 16 if size < 256 else 15 if size < 65_536 else 14
 
 
 class Identities:
@@ -49,14 +63,15 @@ class Identities:
         """`day`: what days are counted from where nothing is remembered yet. Raises WrongType."""
         self._transaction = transaction
         self._tag = tag
+        self._geometry = transaction.geometry
         stored = transaction.hash(tag + b"m").get(FIELD)
         self.new = stored is None
         if stored is None:
             bits = min((partitions - 1).bit_length() if partitions > 1 else 0, PARTITION_BITS_MAX)
-            self._meta = Meta(LEVEL_MIN, bits, 0, 0.0, day, day, BEGINNING, 0, 0)
+            self._meta = Meta(self._geometry.level_min, bits, 0, 0.0, day, day, BEGINNING, 0, 0)
         elif len(stored) == _META.size:
-            self._meta = Meta(*_META.unpack(stored))
-            if not _is_sound(self._meta):
+            self._meta = Meta.unpack(stored)
+            if not _is_sound(self._meta, self._geometry):
                 raise WrongType("book-keeping of identities")
         else:
             raise WrongType("book-keeping of identities")
@@ -88,7 +103,7 @@ class Identities:
         size = 2**self._meta.level
         if number % size < self._meta.split:
             size *= 2
-        return self._chunk(number % size), identity[: 15 if size < 65_536 else 14]
+        return self._chunk(number % size), identity[: field_bytes(size)]
 
     def _chunk(self, number: int) -> bytes:
         return b"%bx:%d" % (self._tag, number)
@@ -103,14 +118,13 @@ class Identities:
         return [self._day(text) for text in entries.split(b",")]
 
     def _day(self, text: bytes) -> int:
-        since, _, partition = text.partition(b"/")
-        return self._meta.base + (int(since) if partition else int(since) >> self._meta.bits)
+        return day_and_partition(self._meta, text)[0]
 
     # ------------------------------------------------------------ growing
     def grow(self, judged: int) -> None:
         meta = self._meta
         for _ in range(1 + judged // SPLIT_EVERY):
-            if meta.level >= LEVEL_MAX or meta.entries <= CHUNK_LOAD * (2**meta.level + meta.split):
+            if meta.level >= LEVEL_MAX or meta.entries <= self._geometry.chunk_load * (2**meta.level + meta.split):
                 return
             try:
                 self._split()
@@ -125,9 +139,9 @@ class Identities:
         move = dict(self._transaction.hash(target))
         low = number.to_bytes(4, "big")
         for field, entries in self._transaction.hash(source).items():
-            identity = field + low[-(16 - len(field)) :]
+            identity = field + low[len(low) - 16 + len(field) :]
             address = int.from_bytes(identity[13:16], "big") % (size * 2)
-            (stay if address == number else move)[identity[: 15 if size * 2 < 65_536 else 14]] = entries
+            (stay if address == number else move)[identity[: field_bytes(size * 2)]] = entries
         self._transaction.replace(source, stay)
         self._transaction.replace(target, move)
         meta.split += 1
@@ -140,7 +154,11 @@ class Identities:
         meta = self._meta
         meta.writes += 1
         if meta.target <= meta.floor:
-            if meta.writes % FLOOR_EVERY or day - horizon - 1 <= meta.floor or oldest - horizon - 1 <= meta.floor:
+            if (
+                meta.writes % self._geometry.floor_every
+                or day - horizon - 1 <= meta.floor
+                or oldest - horizon - 1 <= meta.floor
+            ):
                 return
             meta.target, meta.pointer = oldest - horizon - 1, 0
         self._drop(self._chunk(meta.pointer))

@@ -1,7 +1,10 @@
 """A dict as Redis: hashes and sets, changed as a whole or not at all, and able to lose its newest writes."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from engine.sim.payload import PackedSlice
 
 Hash: TypeAlias = dict[bytes, bytes]
 Value: TypeAlias = Hash | set[bytes]
@@ -15,12 +18,24 @@ class WrongType(Exception):
     """A value has a type or a length that the engine never writes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How remembered identities are laid out; the simulation makes everything small, so that all of it happens."""
+
+    level_min: int = 8
+    """Two to this power are the chunks that a bucket begins with."""
+    chunk_load: int = 24
+    floor_every: int = 16
+
+
 class Transaction:
     """Reads through to a state that it does not change; what it wrote is in `changes` (None: the key is gone)."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, geometry: Geometry) -> None:
         self._state = state
+        self.geometry = geometry
         self.changes: Change = {}
+        self.written: list[PackedSlice] = []
         self._own: set[bytes] = set()
 
     def get(self, key: bytes) -> Value | None:
@@ -76,19 +91,22 @@ class Store:
 
     def __init__(self, state: State | None = None) -> None:
         self.state: State = {} if state is None else state
-        self._undo: deque[Change] = deque(maxlen=REMEMBERED_WRITES)
+        self._undo: deque[tuple[float, Change]] = deque(maxlen=REMEMBERED_WRITES)
 
-    def write(self, changes: Change) -> None:
+    def write(self, changes: Change, now_s: float) -> None:
         if not changes:
             return
-        self._undo.append({key: self.state.get(key) for key in changes})
+        self._undo.append((now_s, {key: self.state.get(key) for key in changes}))
         self._set(changes)
+
+    def written_since(self, since_s: float) -> int:
+        return sum(written_s >= since_s for written_s, _ in self._undo)
 
     def lose(self, count: int) -> int:
         """Takes the last `count` writes back, at most all; returns how many."""
         lost = 0
         while lost < count and self._undo:
-            self._set(self._undo.pop())
+            self._set(self._undo.pop()[1])
             lost += 1
         return lost
 

@@ -1,279 +1,341 @@
 """One seeded run of the whole engine: workers, group, log, Redis and chance, with faults, and what must hold then.
 
-Runtime and state are the production code; broker, server, clock and chance are simulated. When the faults are over the
-system must drain in bounded virtual time, and everything in the simulated Redis is recounted from the log.
+Runtime and state are the production code; broker, server, clock and chance are simulated. A worker is a process: it can
+stand still and die. When the faults are over the system must drain in bounded virtual time, and everything in the
+simulated Redis is recounted from the log.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from engine.aggregate import Aggregate, Cell, Period
-from engine.config import EngineConfig
-from engine.event import Counts, Dead, Effect, Event, Message, Totals
-from engine.runtime.engine import Engine
-from engine.sim.broker import SimulatedBroker, SimulatedEvent, SimulatedLog, SimulatedSender
-from engine.sim.loop import EPOCH_MS, SimulatedClock, run
+from engine.sim.audit import Audit
+from engine.sim.broker import SimulatedBroker
+from engine.sim.loop import WORLD, SimulatedClock, run, simulated_loop
+from engine.sim.network import Digest, Weather
+from engine.sim.plan import END_S, PARTITIONS, WORKERS, Arrival, Fault, Plan, plan_of
 from engine.sim.server import SimulatedServer
-from engine.state.identity import identity_of
-from engine.state.reader import StateReader
+from engine.sim.shard import harm_node
+from engine.sim.store import Geometry, Value
+from engine.sim.stored import Stored
+from engine.sim.watch import Watch
+from engine.sim.worker import (
+    BUCKETS,
+    CLOCK_SCALE,
+    FETCH_MAX,
+    GROUP,
+    HORIZON_D,
+    IN_FLIGHT_MAX,
+    REBALANCE_S,
+    TOPIC,
+    Worker,
+    metering_worker,
+)  # fmt: skip
+from engine.state.identity import arrival_day, bucket_of
 
-TOPIC = "events"
-ALERTS = "alerts"
-GROUP = "simulated"
-HOUR_S = 3_600
-START_S = EPOCH_MS // 1000
-PERIOD = Period.of(START_S - 86_400, START_S + 31 * 86_400, keep=True, watched=True)
-BUCKETS = 4
-PARTITIONS = 3
-WORKERS = 3
-KEYS = 8
-EVENTS = 160
-STEP = 20
-"""An alert at every multiple of a total."""
-DRAIN_S = 120.0
-
-
-class Sums:
-    """The processor: sums and counts by hour; alerts at every STEP of a total; `poison` is dead."""
-
-    def __init__(self, random: Random, *, waits: bool) -> None:
-        self._random = random
-        self._waits = waits
-
-    async def prepare(self, key: bytes, events: Sequence[Event]) -> list[Counts | Dead]:
-        if self._waits:
-            await anyio.sleep(self._random.expovariate(100))
-        return [answer(event) for event in events]
-
-    def react(self, totals: Totals) -> list[Effect]:
-        total = sum(reading.number for series, reading in totals.values.items() if series.aggregate is Aggregate.SUM)
-        names = [b"%b/%d" % (totals.key, level) for level in range(STEP, total + 1, STEP)]
-        return [Effect(name, Message(ALERTS, totals.key, name)) for name in names]
-
-
-def answer(event: Event) -> Counts | Dead:
-    """What the event adds: a pure function of it. Its value is `identity hour number`."""
-    identity, hour, number = (event.value or b"").split()
-    if number == b"poison":
-        return Dead("poison")
-    start_s = START_S + int(hour) * HOUR_S
-    adds = (
-        (Cell.of(Aggregate.SUM, start_s, b"s"), int(number)),
-        (Cell.of(Aggregate.COUNT, start_s, b"c"), None),
-        (Cell.of(Aggregate.MAX, start_s, b"m"), int(number)),
-    )
-    return Counts(identity_of(b"default", event.key or b"", b"sim", identity), adds, PERIOD)
+SESSION_S = 0.6
+LOST_MAX = 0.1
+"""Of what goes to the broker: with more, nobody would stay in the group."""
+DRAIN_S = 60.0
+"""Virtual time in which everything must come to rest, once all faults are over."""
+REST_S = 1.0
+"""So long nothing may be left to do: what is still on its way arrives."""
+REST_LOOK_S = 0.25
+MONITOR_S = 0.3
+GEOMETRY = Geometry(level_min=1, chunk_load=3, floor_every=1)
 
 
 @dataclass
 class Outcome:
     """What happened in a run; `problem` is None if everything held."""
 
+    seed: int
     problem: str | None = None
     happened: Counter[str] = field(default_factory=Counter)
+    digest: str = ""
 
 
 class World:
-    def __init__(self, seed: int, *, faults: int = 10) -> None:
-        self.random = Random(seed)
-        self.faults = faults
-        loss = self.random.choice((0.0, 0.02, 0.1))
-        self.broker = SimulatedBroker(self.random, TOPIC, PARTITIONS, loss=loss)
-        self.server = SimulatedServer(self.random, loss=loss)
-        self.outcome = Outcome()
-        self.scopes: list[tuple[anyio.CancelScope, SimulatedLog]] = []
+    """Made of a plan."""
 
+    clock_scale = CLOCK_SCALE
+    workers_at_start = WORKERS
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.outcome = Outcome(plan.seed)
+        self.digest = Digest()
+        self.watch = self.new_watch()
+        weather = {"lost": plan.lost, "late": plan.late, "twice": plan.twice}
+        created = sum(created_s <= 0 for created_s in plan.created_s)
+        self.broker = SimulatedBroker(
+            plan.dice("broker"), TOPIC, created, session_s=SESSION_S, rebalance_s=REBALANCE_S, digest=self.digest,
+            weather=Weather(**{**weather, "lost": min(plan.lost, LOST_MAX)}, longest_s=0.02),
+            clock=SimulatedClock(scale=self.clock_scale),
+        )  # fmt: skip
+        self.server = SimulatedServer(
+            plan.dice("server"), nodes=plan.nodes, weather=Weather(**weather), geometry=GEOMETRY, spite=plan.spite,
+            digest=self.digest,
+        )  # fmt: skip
+        for shard in self.server.shards:
+            shard.functions.observe = self.watch.wrote
+        self.broker.observe = self.watch.committed
+        self.workers: list[Worker] = []
+        self.quiet = False
+        self._tasks: TaskGroup | None = None
+
+    def new_watch(self) -> Watch:
+        return Watch()
+
+    # ---------------------------------------------------------------- the run
     async def main(self) -> Outcome:
-        with anyio.fail_after(600):
-            async with anyio.create_task_group() as tasks:
-                for _ in range(WORKERS):
-                    self._start_worker(tasks)
-                async with anyio.create_task_group() as world:
-                    world.start_soon(self._produce)
-                    world.start_soon(self._harm, tasks)
-                await self._quiet(tasks)
-                tasks.cancel_scope.cancel()
-        if self.outcome.problem is None:
-            self.outcome.problem = await Check(self).problem()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                await self._happen(tasks)
+                self.outcome.digest = str(self.digest)
+                self.judge()
+            finally:
+                simulated_loop().revive()
+            tasks.cancel_scope.cancel()
         return self.outcome
 
-    # ---------------------------------------------------------------- what goes on
-    def _start_worker(self, tasks: TaskGroup) -> None:
-        log, scope = SimulatedLog(self.broker), anyio.CancelScope()
-        config = EngineConfig(
-            topic=TOPIC, group=GROUP, buckets=BUCKETS, in_flight_max=40, fetch_max=15, call_events_max=25, batch_max=4,
-            commit_interval_s=0.5, idle_write_s=0.5, drain_s=1.0, concurrency=self.random.choice((2, 10)),
-        )  # fmt: skip
-        engine = Engine(
-            config, log=log, sender=SimulatedSender(self.broker),
-            clock=SimulatedClock(self.random.randrange(-3_600_000, 3_600_000)),
-            processor=Sums(self.random, waits=self.random.random() < 0.7), state=self.server, random=self.random,
-            deletes_identities=True,
-        )  # fmt: skip
-        self.scopes.append((scope, log))
+    async def _happen(self, tasks: TaskGroup) -> None:
+        self._begin()
+        tasks.start_soon(self._monitor)
+        for fault in self.plan.faults:
+            await self._until(fault.at_s)
+            self.inflict(fault)
+        await self._until(END_S + 0.1)
+        await self._rest()
 
-        async def live() -> None:
-            with scope:
-                await engine.run()
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        for at_s in self.plan.created_s:
+            if at_s > 0:
+                loop.call_at(at_s, self.broker.add_partition, self.plan.noticed_after_s, context=WORLD)
+        self.begin_arrivals()
+        for partition, offsets in enumerate(self.plan.tails):
+            if offsets:
+                loop.call_at(END_S, self.broker.append_gap, partition, offsets, context=WORLD)
+        for partition, until_s in self.plan.away:
+            self.broker.send_away(partition, until_s)
+            self.outcome.happened["lagging partition"] += 1
+        for _ in range(self.workers_at_start):
+            self.start_worker()
 
-        tasks.start_soon(live)
+    def begin_arrivals(self) -> None:
+        for arrival in self.plan.arrivals:
+            if arrival.at_s <= 0:
+                self.append(arrival)
+            else:
+                asyncio.get_running_loop().call_at(arrival.at_s, self.append, arrival, context=WORLD)
 
-    async def _produce(self) -> None:
-        random, sent = self.random, list[tuple[bytes, bytes]]()
-        for number in range(EVENTS):
-            await anyio.sleep(random.expovariate(EVENTS / 5))
-            key, value = (
-                b"k%d" % random.randrange(KEYS),
-                b"%d %d %d" % (number, random.randrange(3), random.randrange(1, 9)),
-            )
-            if sent and random.random() < 0.3:
-                key, value = random.choice(sent)
-            elif random.random() < 0.05:
-                value = b"%d 0 poison" % number
-            sent.append((key, value))
-            partition = int(key[1:]) % PARTITIONS if random.random() < 0.9 else random.randrange(PARTITIONS)
-            gap = random.choice((0, 0, 0, 0, 2))
-            timestamp = self.broker.clock.now_ms() + random.randrange(-3_600_000, 3_600_000)
-            self.broker.append(TOPIC, partition, key, value, gap=gap, timestamp=timestamp)
-            self.outcome.happened["events"] += 1
+    async def _until(self, at_s: float) -> None:
+        await anyio.sleep(max(0.0, at_s - anyio.current_time()))
 
-    async def _harm(self, tasks: TaskGroup) -> None:
-        random = self.random
-        for _ in range(self.faults):
-            await anyio.sleep(random.uniform(0.05, 0.9))
-            fault = random.choice(("failover", "failover", "rebalance", "crash", "evict", "wipe", "join"))
-            if fault == "wipe" and random.random() < 0.7:
-                fault = "failover"
-            self.outcome.happened[fault] += 1
-            match fault:
-                case "failover":
-                    self.server.failover(random.choice((2, 20, 200)))
-                case "wipe":
-                    self.server.wipe()
-                case "rebalance":
-                    await self.broker.rebalance()
-                case "join":
-                    self._start_worker(tasks)
-                case "crash":
-                    await self._crash(tasks)
-                case "evict":
-                    tasks.start_soon(self._evict)
-
-    async def _crash(self, tasks: TaskGroup) -> None:
-        """The process is gone between two awaits; the group learns of it later."""
-        scope, log = self.scopes.pop(self.random.randrange(len(self.scopes)))
-        scope.cancel()
-        log.crash()
-        await anyio.sleep(0.3)
-        self._start_worker(tasks)
-        await self.broker.rebalance()
-
-    async def _evict(self) -> None:
-        """A zombie: the group goes on without a member that still believes it owns its partitions."""
-        _, log = self.random.choice(self.scopes)
-        log.evicted = True
-        await self.broker.rebalance()
-        await anyio.sleep(self.random.uniform(0.2, 2.0))
-        log.evicted = False
-        await self.broker.rebalance()
-
-    async def _quiet(self, tasks: TaskGroup) -> None:
-        """No more faults: everything must drain."""
-        self.broker.loss = self.server.loss = 0.0
-        await anyio.sleep(3)
-        await self.broker.rebalance()
-        check = Check(self)
-        with anyio.move_on_after(DRAIN_S):
-            while await check.busy():  # noqa: ASYNC110
-                await anyio.sleep(0.5)
-        busy = await check.busy()
-        self.outcome.happened["writes lost"] = self.server.writes_lost
-        self.outcome.happened["calls"] = self.server.calls
-        if busy:
-            self.outcome.problem = f"NOT LIVE: {busy}"
-
-
-class Check:
-    """Recounts from the log what the simulated Redis must hold."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._reader = StateReader(world.server, group=GROUP, buckets=BUCKETS)
-
-    async def busy(self) -> list[str]:
-        broker = self._world.broker
-        ends = {number: broker.ends.get((TOPIC, number), 0) for number in range(PARTITIONS)}
-        waiting = [
-            f"partition {number} is committed to {broker.committed.get(number)} of {end}"
-            for number, end in ends.items()
-            if end and (number not in broker.committed or broker.committed[number].offset < end)
-        ]
-        waiting += [
-            f"slice {each.bucket}/{each.partition} at {each.low}, owing {each.owing}"
-            for each in await self._reader.progress(PARTITIONS)
-            if each.low < ends[each.partition] or each.owing
-        ]
-        return waiting[:3]
-
-    async def problem(self) -> str | None:
-        events = [event for number in range(PARTITIONS) for event in self._world.broker.logs[TOPIC, number]]
-        counted = {event.value: event for event in reversed(events) if isinstance(answer(event), Counts)}
-        for key in {event.key or b"" for event in events}:
-            if wrong := await self._wrong_key(key, [event for event in counted.values() if event.key == key]):
-                return wrong
-        dead = {event.value for event in events if isinstance(answer(event), Dead)}
-        letters = {letter.value for letter in self._world.broker.logs.get((f"{TOPIC}.dead", 0), [])}
-        if dead != letters:
-            return f"DEAD LETTERS: {letters ^ dead}"
-        return await self._wrong_counters(events, len(counted))
-
-    async def _wrong_key(self, key: bytes, events: list[SimulatedEvent]) -> str | None:
-        cells: dict[Cell, list[int]] = defaultdict(list)
-        for event in events:
-            said = answer(event)
-            assert isinstance(said, Counts)
-            for cell, value in said.adds:
-                cells[cell].append(value if isinstance(value, int) else 0)
-        found = await self._reader.cells(key, PERIOD.start_s, PERIOD.end_s)
-        if found.keys() != cells.keys():
-            return f"CELLS of {key!r}: {found.keys() ^ cells.keys()}"
-        for cell, values in cells.items():
-            reading, aggregate = found[cell], cell.series.aggregate
-            expected = {Aggregate.SUM: sum(values), Aggregate.MAX: max(values), Aggregate.COUNT: 0}[aggregate]
-            if aggregate is not Aggregate.MAX and reading.count != len(values):
-                return f"COUNT of {key!r} {cell!r}: {reading.count}, {len(values)} expected"
-            if aggregate is not Aggregate.COUNT and reading.number != expected:
-                return f"{aggregate.name} of {key!r} {cell!r}: {reading.number}, {expected} expected"
-        return await self._wrong_alerts(
-            key, sum(sum(values) for cell, values in cells.items() if cell[4] == Aggregate.SUM)
+    def append(self, arrival: Arrival) -> None:
+        usage = arrival.usage
+        offset = self.broker.append(
+            TOPIC, arrival.partition, arrival.key, usage.encode(), gap=arrival.gap, timestamp=arrival.timestamp_ms
         )
+        day = arrival_day(arrival.timestamp_ms)
+        self.watch.arrived(bucket_of(arrival.key, BUCKETS), arrival.partition, offset, day, poison=not usage.number)
+        self.outcome.happened["events"] += 1
 
-    async def _wrong_alerts(self, key: bytes, total: int) -> str | None:
-        totals = await self._reader.total(key, PERIOD.start_s, PERIOD.end_s)
-        held = totals.values if totals else {}
-        if sum(reading.number for series, reading in held.items() if series.aggregate is Aggregate.SUM) != total:
-            return f"TOTAL of {key!r} is not {total}: {held}"
-        due = {b"%b/%d" % (key, level) for level in range(STEP, total + 1, STEP)}
-        standing = set(totals.standing) if totals else set()
-        sent = {event.value for event in self._world.broker.logs.get((ALERTS, 0), []) if event.key == key}
-        if standing != due or not due <= sent:
-            return f"ALERTS of {key!r}: due {due}, standing {standing}, sent {sent}"
-        return None
+    # ---------------------------------------------------------------- workers
+    def _start_soon(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+        assert self._tasks is not None, "the world runs"
+        self._tasks.start_soon(function, *arguments)
 
-    async def _wrong_counters(self, events: list[SimulatedEvent], counted: int) -> str | None:
-        sums = [
-            sum(each) for each in zip(*[each.counters for each in await self._reader.progress(PARTITIONS)], strict=True)
-        ]
-        dead = sum(isinstance(answer(event), Dead) for event in events)
-        expected = [counted, 0, len(events) - counted - dead, dead]
-        return None if sums == expected else f"COUNTERS {sums}, {expected} expected"
+    def start_worker(self) -> None:
+        number = len(self.workers)
+        worker = self.new_worker(number, self.plan.dice(f"worker {number}"))
+        self.workers.append(worker)
+        worker.process.context().run(self._start_soon, self._watched, worker.live)
+
+    def new_worker(self, number: int, dice: Random) -> Worker:
+        trouble = 0.0 if self.quiet else self.plan.trouble
+        return metering_worker(number, dice, self.broker, self.server, self.plan.facts, trouble=trouble)
+
+    async def _watched(self, live: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await live()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has failed
+            self.watch.failed(f"ERROR: {_innermost(error)!r}")
+
+    def one_of_the_alive(self, who: float) -> Worker | None:
+        """Rather one that owns something."""
+        alive = [worker for worker in self.workers if worker.alive]
+        owning = [worker for worker in alive if worker.number in self.broker.group.owners.values()]
+        choice = alive + 2 * owning
+        return choice[int(who * len(choice))] if choice else None
+
+    # ---------------------------------------------------------------- faults
+    def inflict(self, fault: Fault) -> None:
+        self.digest.note(str(fault).encode())
+        self.outcome.happened[fault.kind] += 1
+        match fault.kind:
+            case "failover" | "wipe" | "node away":
+                shard = self.server.shards[int(fault.who * len(self.server.shards))]
+                if harm_node(shard, fault, len(self.workers), self.plan.dice(f"cut off {fault}")):
+                    self.outcome.happened["demoted primary"] += 1
+            case "crash" | "pause" | "stall" | "leave" | "evict":
+                if (worker := self.one_of_the_alive(fault.who)) is not None:
+                    self.harm_worker(worker, fault)
+            case "rebalance":
+                self.broker.group.rebalance()
+            case "join":
+                self.start_worker()
+            case "producing away":
+                self.broker.refuse_messages(anyio.current_time() + fault.for_s)
+            case "leader away":
+                self.broker.send_away(int(fault.who * PARTITIONS), anyio.current_time() + fault.for_s)
+
+    def harm_worker(self, worker: Worker, fault: Fault) -> None:
+        loop = asyncio.get_running_loop()
+        match fault.kind:
+            case "crash":
+                worker.process.kill()
+                self._start_soon(self._replace, fault.for_s)
+            case "leave":
+                worker.leaving = True
+                worker.engine.stop()
+                self.start_worker()
+            case "evict":
+                self.broker.group.evict(worker.number)
+            case _:
+                worker.process.hold()
+                loop.call_later(fault.for_s, worker.process.go_on, context=WORLD)
+
+    async def _replace(self, after_s: float) -> None:
+        await anyio.sleep(after_s)
+        self.start_worker()
+
+    # ---------------------------------------------------------------- rest
+    async def _rest(self) -> None:
+        """No more faults: everything must drain, and stay so."""
+        self.quiet = True
+        self.server.calm_down()
+        self.broker.calm_down()
+        for worker in self.workers:
+            worker.process.go_on()
+            if worker.processor is not None:
+                worker.processor.trouble = 0.0
+        if not any(worker.alive for worker in self.workers):
+            self.start_worker()
+        until_s = anyio.current_time() + DRAIN_S
+        rested_s = 0.0
+        while rested_s < REST_S and self.watch.problem is None:
+            if anyio.current_time() > until_s:
+                self.watch.failed(f"NOT LIVE: {self.busy()[:4]}")
+            await anyio.sleep(REST_LOOK_S)
+            rested_s = 0.0 if self.busy() else rested_s + REST_LOOK_S
+
+    def stored(self) -> Stored:
+        state: dict[bytes, Value] = {}
+        for shard in self.server.shards:
+            state |= shard.functions.state
+        return Stored(state, group=GROUP, buckets=BUCKETS)
+
+    def busy(self) -> list[str]:
+        """What is not done."""
+        broker, stored = self.broker, self.stored()
+        waiting = []
+        for number in range(broker.partitions):
+            end = broker.end(number)
+            committed = broker.committed.get(number)
+            if (committed.offset if committed else 0) != end:
+                waiting.append(f"partition {number} is committed to {committed} of {end}")
+            for bucket in range(BUCKETS):
+                low = stored.record(bucket, number).low
+                if low != end or stored.owes(bucket, number):
+                    waiting.append(f"slice {bucket}/{number} stands at {low} of {end}")
+        return waiting
+
+    async def _monitor(self) -> None:
+        """Memory stays bounded; and is free again at rest."""
+        while True:
+            await anyio.sleep(MONITOR_S)
+            for worker in self.workers:
+                if worker.process.held or worker.leaving:
+                    continue
+                for partition in worker.engine.statistics().partitions:
+                    if partition.in_flight > IN_FLIGHT_MAX + FETCH_MAX:
+                        self.watch.failed(f"MEMORY: {partition.in_flight} events of partition {partition.partition}")
+
+    # ---------------------------------------------------------------- the verdict
+    def judge(self) -> None:
+        if failures := simulated_loop().failures:
+            self.watch.failed(f"ERROR: {failures[0]!r}")
+        if self.watch.problem is None:
+            self._check_workers()
+        if self.watch.problem is None:
+            self.audit()
+        self.outcome.problem = self.watch.problem
+        self._tell_what_happened()
+
+    def audit(self) -> None:
+        audit = Audit(self.stored(), self.broker, self.plan.facts, horizon_d=HORIZON_D)
+        for problem in audit.problems():
+            self.watch.failed(problem)
+        happened = self.outcome.happened
+        happened["counted"] += len(audit.counted)
+        happened["duplicates"] += sum(map(len, audit.copies.values())) - len(audit.counted)
+        happened["identities deleted"] += max(0, len(audit.counted) - audit.remembered)
+
+    def _tell_what_happened(self) -> None:
+        happened, shards = self.outcome.happened, self.server.shards
+        happened["writes lost"] += sum(shard.writes_lost for shard in shards)
+        happened["failovers out of spite"] += sum(shard.failovers for shard in shards) - happened["failover"]
+        happened["writes to a demoted primary"] += sum(shard.written_in_vain for shard in shards)
+        happened["libraries loaded"] += sum(shard.loads for shard in shards)
+        happened["calls"] += self.server.calls
+        happened["virtual seconds"] += round(anyio.current_time())
+        happened["epochs"] += len(self.watch.epochs)
+        happened["failed handlers"] += sum(each.processor.failures for each in self.workers if each.processor)
+        happened["partitions added"] += sum(at_s > 0 for at_s in self.plan.created_s)
+        happened["rebalances"] += self.broker.group.rebalances
+
+    def _check_workers(self) -> None:
+        for worker in self.workers:
+            if not worker.alive:
+                continue
+            statistics = worker.engine.statistics()
+            for kind, count in statistics.counters.refused.items():
+                self.outcome.happened[f"refused, {kind}"] += count
+            if statistics.counters.refused.get("fork"):
+                self.watch.failed(f"FORK: worker {worker.number}")
+            for partition in statistics.partitions:
+                if partition.in_flight or partition.in_flight_bytes:
+                    self.watch.failed(f"LEAK: {partition.in_flight} events of partition {partition.partition} at rest")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def run_world(world: World) -> Outcome:
+    """Whatever goes wrong is told in the outcome."""
+    try:
+        return run(world.main)
+    except Exception as error:  # noqa: BLE001 - the production code's own checks fail the run too
+        world.outcome.problem = world.watch.problem or f"ERROR: {_innermost(error)!r}"
+        return world.outcome
+
+
+def run_plan(plan: Plan) -> Outcome:
+    return run_world(World(plan))
 
 
 def run_seed(seed: int) -> Outcome:
     """The same seed gives the same run."""
-    return run(lambda: World(seed).main())
+    return run_plan(plan_of(seed))

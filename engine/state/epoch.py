@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from engine.core.record import BEGINNING, Stamp
 from engine.errors import StateLost
 from engine.event import Event
+from engine.ports import Committed
 from engine.state.identity import arrival_day, bucket_of
 from engine.state.packing import Stored
-from engine.state.slices import Prepared, Slice, day_before
+from engine.state.slices import Prepared, Slice, Stage, day_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class LogView:
 
     beginning: int
     end: int
-    committed: int | None
+    committed: Committed | None
 
 
 class Epoch:
@@ -35,7 +36,7 @@ class Epoch:
         *,
         nonce: int,
         horizon_d: int,
-        partition_count: Callable[[], int],
+        partitions: int,
         queue: Callable[[Slice], None],
         released: Callable[[Sequence[Prepared]], None],
         on_end: Callable[[str], None],
@@ -43,7 +44,8 @@ class Epoch:
         self.partition = partition
         self.buckets = len(stored)
         self.horizon_d = horizon_d
-        self.partition_count = partition_count
+        self.partitions = partitions
+        """How many the topic has; asked for after `counted_day` was known."""
         self.ended = False
         self.newest_day = BEGINNING
         self.end_day = BEGINNING
@@ -56,7 +58,8 @@ class Epoch:
         self.slices = [Slice(self, bucket, each) for bucket, each in enumerate(stored)]
         for each in self.slices:
             each.record.require(buckets=self.buckets, horizon_d=horizon_d)
-        self._read_before = max(each.record.position for each in self.slices)
+        self.counted_day = max(each.record.day for each in self.slices)
+        self.read_before = max(each.record.position for each in self.slices)
 
     def start_offset(self, log: LogView, *, from_log_start: bool, accept_lost_state: bool) -> int:
         """Where to read from: the lowest offset that a slice lacks.
@@ -66,9 +69,9 @@ class Epoch:
         """
         name = f"partition {self.partition}"
         written = [each for each in self.slices if each.encoded]
-        if written and self._read_before > log.end:
+        if written and self.read_before > log.end:
             raise StateLost(
-                f"{name}: the state holds events up to offset {self._read_before}, but the log ends at {log.end}: "
+                f"{name}: the state holds events up to offset {self.read_before}, but the log ends at {log.end}: "
                 "it was truncated or created again; nothing was read"
             )
         start = min(each.record.low for each in self.slices)
@@ -103,19 +106,38 @@ class Epoch:
         return self.slices[bucket_of(key, self.buckets)]
 
     # ---------------------------------------------------------------- reading
-    def read_to(self, position: int, newest_timestamp: int | None) -> None:
+    def read(self, events: Sequence[Event], position: int, newest_timestamp: int | None) -> Sequence[Event]:
         """Everything below `position` was delivered or is a gap. Call it before the events are opened."""
         self.position = max(self.position, position)
         if newest_timestamp is not None:
             self.newest_day = max(self.newest_day, arrival_day(newest_timestamp))
+        return events
+
+    def day_may_rise(self, clock_ms: int) -> bool:
+        """Whether `at_end` would say anything new."""
+        return day_before(clock_ms) > max(self.end_day, self.newest_day)
 
     def at_end(self, clock_ms: int) -> None:
-        """A fetch has shown the log's end; `clock_ms` was read before it."""
+        """The log was asked for its end, and everything below was read; `clock_ms` was read before it was asked."""
         self.end_day = max(self.end_day, day_before(clock_ms))
+
+    def uncounted_day(self) -> int | None:
+        """The day that records may claim once the partitions are counted anew; None if there is nothing to gain."""
+        day = max(self.newest_day, self.end_day)
+        return day if day > self.counted_day else None
+
+    def counted(self, day: int, partitions: int) -> None:
+        """The topic had so many partitions after `day` was known.
+
+        Identities are forgotten by the days of all partitions' records, so a record claims no day that its writer's
+        count of them is older than.
+        """
+        self.partitions = max(self.partitions, partitions)
+        self.counted_day = max(self.counted_day, day)
 
     def undone(self, key: bytes, events: Sequence[Event]) -> Sequence[Event]:
         """Those of `events` (all of `key`) that are not in the state yet."""
-        if events[0].offset >= self._read_before:
+        if events[0].offset >= self.read_before:
             return events
         own = self.slice_of(key)
         events = [event for event in events if not own.is_done(event.offset)]
@@ -150,18 +172,29 @@ class Epoch:
         low = min(each.done_offset() for each in self.slices)
         return None if low < 0 else low
 
+    def snapshot(self) -> Committed | None:
+        """What to commit, for people: the state goes by its own records."""
+        done = self.done_offset()
+        return None if done is None else Committed(done, "")
+
     def oldest(self) -> Event | None:
         """The open event with the lowest offset."""
         lows = (min(each.open_events(), key=lambda event: event.offset, default=None) for each in self.slices)
         return min((event for event in lows if event is not None), key=lambda event: event.offset, default=None)
 
-    @property
-    def drained(self) -> bool:
-        """Nothing is open and nothing is owed."""
-        return all(each.stage is each.stage.IDLE and not each.waiting and not each.has_work for each in self.slices)
+    def drained(self, held: int) -> bool:
+        """Nothing is open but `held` events in lanes, and nothing is owed."""
+        if any(each.stage is not Stage.IDLE or each.has_work for each in self.slices):
+            return False
+        return sum(len(each.waiting) for each in self.slices) == held
 
     def end(self, reason: str) -> None:
         """The epoch is over; what still arrives of it changes nothing here."""
         if not self.ended:
             self.ended = True
             self._on_end(reason)
+
+    def forget(self) -> None:
+        """Let go of the events of an epoch that is over: calls in doubt may keep its slices for long."""
+        for each in self.slices:
+            each.waiting, each.gathered, each.batch = {}, [], []

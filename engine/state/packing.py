@@ -4,7 +4,7 @@
 bytes; `days` are flag u8 = 1 and one i32 for all, or 0 and an i32 each.
 
 apply: horizon u16, deletes u8, slices u16; for each slice its length u32 and: tag text, partition u32, partitions u32,
-before and after text (u32), what four counters rise by (u32), stamp reacted to (u8 text), effects u32 of (key text,
+before and after text (u32), what four counters rise by (u32), digest reacted to (u8 text), effects u32 of (key text,
 period 9, name text), judged u32, left out u32, identities 16 each, days, indexes u32 of those left out,
 asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages: day u32, arrival f64, cells u16 of
 (cell text, value); totals: period 9, series u16 of (series text, value)).
@@ -13,6 +13,7 @@ asked u32, identities, days, keys u32 of (key text, pages u16, totals u16; pages
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha1
 from struct import Struct, error, pack, unpack_from
 from typing import Final, NamedTuple, TypeAlias
 
@@ -56,7 +57,7 @@ class SliceWrite:
     ask: list[tuple[bytes, int]]
     """(identity, arrival day) of the slice's next batch."""
     reacted: bytes
-    """Stamp of the owing set that was reacted to: all of it is cleared. b"" = none."""
+    """Digest of the owing set that was reacted to: all of it is cleared. b"" = none."""
     effects: list[tuple[bytes, Period, bytes]]
     """(key, period, name) of what that reaction is due to insert."""
     partitions: int
@@ -65,9 +66,13 @@ class SliceWrite:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """The watched totals that a slice owes a reaction to, as the slice's own last writes left them."""
+    """The watched totals that a slice owes a reaction to, as the slice's own last writes left them.
 
-    stamp: bytes
+    `digest` names them by their content. The stamp of the write that left them would not do: the same write may have
+    been carried out on a demoted primary and, a late copy of it, on the new one, where the totals are others.
+    """
+
+    digest: bytes
     totals: list[Totals]
 
 
@@ -280,9 +285,14 @@ def _unpack_owed(answer: bytes, at: int) -> tuple[Owed | None, int]:
     if not owing:
         return None, at
     try:
-        return Owed(owing[:STAMP_BYTES], _unpack_entries(owing, standing)), at
+        return Owed(sha1_hex(owing), _unpack_entries(owing, standing)), at
     except (error, IndexError) as problem:
         raise StateDamaged(f"what a slice owes: {problem}") from problem
+
+
+def sha1_hex(owing: bytes) -> bytes:
+    """As `redis.sha1hex` gives it: names content, secures nothing."""
+    return sha1(owing, usedforsecurity=False).hexdigest().encode()
 
 
 def _unpack_entries(owing: bytes, standing: dict[int, list[bytes]]) -> list[Totals]:

@@ -13,8 +13,9 @@ from engine.aggregate import DAY_QUARTERS, QUARTER_S, Cell, Period, Reading, Ser
 from engine.core.record import Record
 from engine.errors import StateDamaged
 from engine.event import Totals
-from engine.ports import StateServer
+from engine.ports import Call, StateServer
 from engine.state import keys
+from engine.state.calling import read_each, shares
 from engine.state.fetching import Item, page_item, total_item, unpack_hash, unpack_page, unpack_total
 from engine.state.identity import bucket_of
 from engine.state.packing import (
@@ -22,13 +23,11 @@ from engine.state.packing import (
     Stored,
     pack_fetch,
     pack_list,
-    pack_read,
     pack_scan,
     unpack_fetch,
-    unpack_read,
 )
+from engine.state.records import read_slices
 
-SLICES_PER_CALL = 512
 DAYS_PER_CALL = 32
 TOTALS_PER_CALL = 200
 KEYS_PER_SCAN = 1_000
@@ -171,24 +170,29 @@ class StateReader:
         """Totals of exactly this period of those of the keys that keep one, of any buckets: many keys a call."""
         first, last = _quarters(start_s, end_s)
         period = Period.of(start_s, end_s, keep=True, watched=False)
-        totals: list[Totals] = []
-        for some in _chunks(wanted, TOTALS_PER_CALL):
-            items = [total_item(self._tag(key), key, first, last) for key in some]
-            _, found = await self._fetch(self._tag(some[0]), (), items)
-            for key, packed in zip(some, found, strict=True):
-                total = unpack_total(key, period, packed)
-                if total is not None:
-                    totals.append(total)
-        return totals
+        parts = [
+            some
+            for share in shares(self._server, wanted, lambda key: bucket_of(key, self._buckets))
+            for some in _chunks(share, TOTALS_PER_CALL)
+        ]
+        calls = [
+            Call(
+                self._tag(some[0]),
+                pack_fetch(self._group, (), [total_item(self._tag(key), key, first, last) for key in some]),
+            )
+            for some in parts
+        ]
+        replies = await read_each(self._server, "fetch", calls)
+        found: dict[bytes, Totals | None] = {}
+        for some, reply in zip(parts, replies, strict=True):
+            for key, packed in zip(some, unpack_fetch(reply, 0)[1], strict=True):
+                found[key] = unpack_total(key, period, packed)
+        return [total for key in wanted if (total := found[key]) is not None]
 
     async def progress(self, partitions: int) -> list[SliceProgress]:
         """Of every slice, by bucket and partition."""
         slices = [(bucket, partition) for bucket in range(self._buckets) for partition in range(partitions)]
-        found: list[SliceProgress] = []
-        for some in _chunks(slices, SLICES_PER_CALL):
-            reply = await self._call("read", pack_read(self._group, some), keys.tag(self._group, some[0][0]))
-            found += map(_progress, some, unpack_read(reply))
-        return found
+        return list(map(_progress, slices, await read_slices(self._server, self._group, slices)))
 
     async def snapshot(self, bucket: int, partitions: int, *, keys_per_call: int = 50) -> AsyncIterator[SnapshotPart]:
         """All of a bucket in parts, each of one moment with its records.

@@ -8,6 +8,7 @@ A slice is the part of a partition whose keys fall in one bucket. Its events are
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.aggregate import Period
@@ -16,12 +17,18 @@ from engine.event import Counts, Dead, Effect, Event, Totals
 from engine.state.identity import arrival_day
 from engine.state.packing import Applied, Owed, SliceWrite, Stored, Verdicts
 from engine.state.summing import sum_up
+from engine.state.weight import cut
 
 if TYPE_CHECKING:
     from engine.state.epoch import Epoch
 
-RECENT_MAX = 1_024
-"""Identities of a slice that its worker remembers by itself, to leave out near duplicates without a round trip."""
+RECENT_MAX = 16_384
+"""Identities of a partition that its worker remembers by itself, to leave out near duplicates without a round trip."""
+RECENT_MIN = 32
+"""The same of a slice, however many there are."""
+
+ASK_WRITES = 16
+"""So many writes after a rejection ask which of the next identities are remembered."""
 
 Prepared = tuple[Event, Counts | Dead]
 
@@ -38,7 +45,7 @@ class Stage(Enum):
 class Reaction:
     """What is due at the totals that the slice owes a reaction to."""
 
-    stamp: bytes
+    digest: bytes
     effects: list[tuple[bytes, Period, bytes]]
     low: int | None
     """Lowest offset that is not done before the effects are in; None: nothing new is due."""
@@ -48,7 +55,8 @@ class Slice:
     """Mutable, owned by one epoch, touched by one task at a time between two awaits."""
 
     __slots__ = (
-        "_after", "_after_encoded", "_asked", "_position_at_start", "_recent", "_unread", "batch", "bucket", "encoded",
+        "_after", "_after_encoded", "_asked", "_asks", "_position_at_start", "_recent", "_unread",
+        "_weight", "batch", "bucket", "encoded",
         "epoch", "gathered", "known", "looked_s", "reaction", "record", "stage", "verdicts", "waiting",
     )  # fmt: skip
 
@@ -66,6 +74,8 @@ class Slice:
         self.known: set[int] = set()
         self._recent: dict[bytes, int] = {}
         self._asked: list[int] = []
+        self._asks = 0
+        self._weight = 0
         self._after = self.record
         self._after_encoded = stored.record
         self.reaction: Reaction | None = None
@@ -100,18 +110,23 @@ class Slice:
         return self.reaction is not None
 
     # ---------------------------------------------------------------- writing
-    def take(self, events_max: int) -> int:
-        """Move up to `events_max` gathered events into the batch; a batch that was rejected goes again as it was."""
-        if not self.batch:
-            self.batch, self.gathered = self.gathered[:events_max], self.gathered[events_max:]
-        return len(self.batch)
+    def take(self, room: int) -> int:
+        """Move gathered events into the batch, as many as `room` allows; one that was rejected goes as it was.
 
-    def build(self, partitions: int, asks_max: int) -> SliceWrite:
-        """The write of the batch and of the reaction. `partitions` is no older than the position read so far."""
+        Returns the batch's weight (`weight.py`).
+        """
+        if not self.batch:
+            count, self._weight = cut(self.gathered, room) if self.gathered else (0, 0)
+            self.batch, self.gathered = self.gathered[:count], self.gathered[count:]
+        return self._weight
+
+    def build(self) -> SliceWrite:
+        """The write of the batch and of the reaction."""
         judged, counting, unmetered, dead = self._judge()
         self._after = self._next_record()
         self._after_encoded = self._after.encode()
-        ask = self._ask(asks_max)
+        ask = self._ask() if self._asks else []
+        self._asks = max(0, self._asks - 1)
         reaction = self.reaction
         return SliceWrite(
             bucket=self.bucket,
@@ -125,9 +140,9 @@ class Slice:
             duplicate=len(judged) - len(counting),
             dead=dead,
             ask=ask,
-            reacted=reaction.stamp if reaction else b"",
+            reacted=reaction.digest if reaction else b"",
             effects=reaction.effects if reaction else [],
-            partitions=partitions,
+            partitions=self.epoch.partitions,
         )
 
     def record_would_change(self) -> bool:
@@ -164,11 +179,14 @@ class Slice:
                     unmetered += 1
         return judged, counting, unmetered, dead
 
-    def _ask(self, asks_max: int) -> list[tuple[bytes, int]]:
-        """The identities that come next, as far as they are gathered: a reply names those that are remembered."""
+    def _ask(self) -> list[tuple[bytes, int]]:
+        """The identities that come next, as far as they are gathered: a reply names those that are remembered.
+
+        Each costs a look-up more, so it is done for a while after a write was rejected for an identity's sake.
+        """
         asked: list[int] = []
         ask: list[tuple[bytes, int]] = []
-        for event, answer in self.gathered[:asks_max]:
+        for event, answer in self.gathered[: len(self.batch)]:
             if not isinstance(answer, Dead):
                 asked.append(event.offset)
                 ask.append((answer.identity, arrival_day(event.timestamp)))
@@ -190,12 +208,14 @@ class Slice:
     def _day(self, holes: Sequence[int]) -> int:
         """The arrival day at `low`. It never falls; while the lowest hole is not read again it stays."""
         before, epoch = self.record.day, self.epoch
-        if not holes:
-            return max(before, epoch.newest_day, epoch.end_day)
-        if self._unread:
+        if holes and self._unread:
             return before
-        low = self.waiting.get(holes[0]) or next(event for event, _ in self.gathered if event.offset == holes[0])
-        return max(before, arrival_day(low.timestamp))
+        if holes:
+            low = self.waiting.get(holes[0]) or next(event for event, _ in self.gathered if event.offset == holes[0])
+            day = arrival_day(low.timestamp)
+        else:
+            day = max(epoch.newest_day, epoch.end_day)
+        return max(before, min(day, epoch.counted_day))
 
     # ---------------------------------------------------------------- answers
     def applied(self, answer: Applied) -> list[Prepared]:
@@ -204,13 +224,16 @@ class Slice:
         done, self.batch, self.verdicts = self.batch, [], None
         self.known = {offset for offset, known in zip(self._asked, answer.remembered, strict=False) if known}
         self.reaction = None
-        if len(self._recent) > RECENT_MAX:
-            self._recent.clear()
+        recent_max = max(RECENT_MIN, RECENT_MAX // self.epoch.buckets)
+        if len(self._recent) > recent_max:
+            newest = islice(self._recent.items(), len(self._recent) - recent_max // 2, None)
+            self._recent = dict(newest)
         return done
 
     def rejected(self, answer: Verdicts) -> None:
         """Nothing was written: the same batch goes again with the verdicts that Redis gave."""
         self.verdicts = answer.duplicates
+        self._asks = ASK_WRITES
 
     def react(
         self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], done: Sequence[Prepared], *, inherited: bool
@@ -219,7 +242,7 @@ class Slice:
         fresh = [(totals, effect) for totals, effect in effects if effect.name not in totals.standing]
         low = (-1 if inherited else min((event.offset for event, _ in done), default=None)) if fresh else None
         self.reaction = Reaction(
-            owed.stamp, [(totals.key, totals.period, effect.name) for totals, effect in effects], low
+            owed.digest, [(totals.key, totals.period, effect.name) for totals, effect in effects], low
         )
 
     def done_offset(self) -> int:

@@ -1,14 +1,13 @@
 """The one write: slices that are ready share a call, and a call is sent until it is answered.
 
-Each loop takes ready slices (one write of a slice is in flight at a time), packs them into one call, and hands the
-answers back. What gathers meanwhile goes into the next call. An unknown outcome is resolved by sending the same bytes
-again; a refusal ends the slice's epoch. After a write comes the reaction to what it left owing: messages of new effects
-are acknowledged before the write that inserts the effects.
+Each loop takes ready slices (one write of a slice is in flight at a time), packs them into one call (in a cluster: one
+a bucket), and hands the answers back. What gathers meanwhile goes into the next call. An unknown outcome is resolved by
+sending the same bytes again; a refusal ends the slice's epoch. After a write comes the reaction to what it left owing:
+messages of new effects are acknowledged before the write that inserts the effects.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,8 +17,11 @@ from engine.config import EngineConfig
 from engine.core.record import Record
 from engine.errors import StateDamaged, Unanswered, Unsendable
 from engine.event import Effect, Message, Totals
-from engine.ports import Sender, StateServer
+from engine.notice import Tell, notice
+from engine.ports import Call, Sender, StateServer
 from engine.processor import Reacts
+from engine.state.calling import RESEND_BASE_S, RESEND_CAP_S, Calling, Pending, shares
+from engine.state.counts import WriterCounts
 from engine.state.keys import slice_key, tag
 from engine.state.packing import (
     Applied,
@@ -35,29 +37,9 @@ from engine.state.packing import (
 from engine.state.slices import Prepared, Slice, Stage
 from engine.telemetry import Telemetry
 
-ASKS_MAX = 2_000
-RESEND_BASE_S = 0.02
-RESEND_CAP_S = 1.0
 DAMAGE_RETRY_S = 5.0
 CHECK_SLICES_MAX = 1_024
 CLEAR_LINGER_S = 0.05
-
-
-@dataclass(slots=True)
-class WriterCounts:
-    """What happened since the start; the source of metrics."""
-
-    calls: int = 0
-    events: int = 0
-    unanswered: int = 0
-    rejected: int = 0
-    refused: dict[str, int] = field(default_factory=lambda: {"rollback": 0, "other owner": 0, "fork": 0})
-    counted: int = 0
-    unmetered: int = 0
-    duplicates_dropped: int = 0
-    dead_lettered: int = 0
-    effects: int = 0
-    damaged: int = 0
 
 
 class Writer:
@@ -72,7 +54,7 @@ class Writer:
         reacts: Reacts | None,
         telemetry: Telemetry,
         deletes_identities: bool,
-        warn: Callable[[str], None],
+        tell: Tell,
         written: Callable[[Sequence[Prepared]], None],
     ) -> None:
         self._written = written
@@ -80,17 +62,23 @@ class Writer:
         self._server = server
         self._sender = sender
         self._telemetry = telemetry
-        self._by_function = {
-            function: {catalogue.GROUP: config.group, catalogue.FUNCTION: function} for function in ("apply", "check")
-        }
+        self._attributes = {catalogue.GROUP: config.group, catalogue.FUNCTION: "apply"}
         self._reacts = reacts
         self._deletes = deletes_identities
-        self._warn = warn
+        self._tell = tell
         self._ready: deque[Slice] = deque()
         self._lazy: list[Slice] = []
         self._bell = anyio.Event()
         self._tasks: TaskGroup | None = None
         self.counts = WriterCounts()
+        self._calling = Calling(
+            server, config.group, counts=self.counts, telemetry=telemetry, tell=tell, answered=self._answered
+        )
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the state server's newest answer is missing; None if it answers."""
+        return self._calling.doubt
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -121,9 +109,9 @@ class Writer:
         while True:
             writing, checking = self._take()
             if writing:
-                await self._write(writing)
+                await self._send("apply", writing)
             if checking:
-                await self._check(checking)
+                await self._send("check", checking)
             if not writing and not checking:
                 await self._rung()
 
@@ -144,8 +132,9 @@ class Writer:
         writing: list[Slice] = []
         checking: list[Slice] = []
         room = self._config.call_events_max
+        least = room // 8  # a slice that gets less room than this waits for the next call
         now_s = anyio.current_time()
-        while self._ready and room > 0 and len(checking) < CHECK_SLICES_MAX:
+        while self._ready and room > least and len(checking) < CHECK_SLICES_MAX:
             own = self._ready.popleft()
             if own.epoch.ended:
                 continue
@@ -158,68 +147,72 @@ class Writer:
                 checking.append(own)
         return writing, checking
 
-    async def _write(self, slices: list[Slice]) -> None:
-        """One call; a slice that cannot be written spoils no other, and is tried again after a while."""
-        try:
-            await self._write_together(slices)
-        except (StateDamaged, ValueError) as error:
-            if len(slices) > 1:
-                for own in slices:
-                    await self._write([own])
-            elif not slices[0].epoch.ended:
-                self._damaged(slices[0], str(error))
+    # ---------------------------------------------------------------- calls
+    async def _send(self, function: str, slices: Sequence[Slice]) -> None:
+        """Until it is answered; in a cluster a node that does not answer holds back no slices of the others.
 
-    async def _write_together(self, slices: list[Slice]) -> None:
-        writes = [own.build(own.epoch.partition_count(), ASKS_MAX) for own in slices]
+        How many calls may be in doubt there has its bound in the slices: each is in one call at most.
+        """
+        pack = self._pack_write if function == "apply" else self._pack_check
+        pending: list[Pending] = []
+        for share in shares(self._server, slices, lambda own: own.bucket):
+            try:
+                pending.append(pack(share))
+            except (StateDamaged, ValueError) as error:
+                self._apart(share, str(error))
+        doubtful = await self._calling.once(function, pending) if pending else []
+        if doubtful and self._server.clustered:
+            self._start(self._calling.until_answered, function, doubtful)
+        else:
+            await self._calling.until_answered(function, doubtful)
+
+    def _pack_write(self, slices: Sequence[Slice]) -> Pending:
+        writes = [own.build() for own in slices]
         config = self._config
         payload = pack_apply(config.group, config.buckets, config.horizon_d, self._deletes, writes)
-        reply = await self._answered("apply", payload, slices)
-        if reply is None:
-            return
-        self.counts.calls += 1
-        events = sum(len(own.batch) for own in slices)
-        self._telemetry.record(catalogue.CALL_EVENTS, events, self._by_function["apply"])
-        for own, write, answer in zip(slices, writes, unpack_apply(reply), strict=True):
-            if not own.epoch.ended:
-                self._answer(own, write, answer)
+        return Pending(self._call(slices[0], payload), slices, writes)
 
-    async def _check(self, slices: list[Slice]) -> None:
+    def _pack_check(self, slices: Sequence[Slice]) -> Pending:
         compared = [(own.bucket, own.epoch.partition, own.encoded) for own in slices]
-        payload = pack_check(self._config.group, compared)
-        reply = await self._answered("check", payload, slices)
-        if reply is None:
-            return
-        for own, answer in zip(slices, unpack_apply(reply), strict=True):
-            if own.epoch.ended:
-                continue
-            if isinstance(answer, Refused):
-                self._refused(own, answer)
-            else:
-                self._settle(own)
+        return Pending(self._call(slices[0], pack_check(self._config.group, compared)), slices, ())
 
-    async def _answered(self, function: str, payload: bytes, slices: Sequence[Slice]) -> list[bytes] | None:
-        """The same bytes until they are answered; None once every epoch concerned is over."""
-        first = slices[0]
-        key = slice_key(tag(self._config.group, first.bucket), first.epoch.partition)
-        delay_s = RESEND_BASE_S
-        attributes = self._by_function[function]
-        while True:
-            try:
-                began_s = anyio.current_time()
-                with self._telemetry.span(catalogue.CALL_SPAN, attributes):
-                    reply = await self._server.call(function, payload, key=key, writes=function == "apply")
-                self._telemetry.record(catalogue.CALL_DURATION, anyio.current_time() - began_s, attributes)
-                return reply
-            except Unanswered as error:
-                self.counts.unanswered += 1
-                if delay_s >= RESEND_CAP_S / 2:
-                    self._warn(f"the state server does not answer ({error}): the same call is sent again")
-            await anyio.sleep(delay_s)
-            delay_s = min(delay_s * 2, RESEND_CAP_S)
-            if all(own.epoch.ended for own in slices):
-                return None
+    def _call(self, first: Slice, payload: bytes) -> Call:
+        return Call(slice_key(tag(self._config.group, first.bucket), first.epoch.partition), payload)
+
+    def _apart(self, slices: Sequence[Slice], reason: str) -> None:
+        """A slice that cannot be written spoils no other: each goes alone, and is tried again after a while."""
+        if len(slices) > 1:
+            self._start(self._send_apart, slices)
+        elif not slices[0].epoch.ended:
+            self._damaged(slices[0], reason)
+
+    async def _send_apart(self, slices: Sequence[Slice]) -> None:
+        for own in slices:
+            if not own.epoch.ended:
+                await self._send("apply", [own])
 
     # ---------------------------------------------------------------- answers
+    def _answered(self, function: str, pending: Pending, reply: list[bytes] | StateDamaged) -> None:
+        slices = pending.slices
+        if isinstance(reply, StateDamaged) or len(reply) != len(slices):
+            self._apart(slices, str(reply) if isinstance(reply, StateDamaged) else f"{len(reply)} answers")
+            return
+        if function == "apply":
+            self._telemetry.record(catalogue.CALL_EVENTS, sum(len(own.batch) for own in slices), self._attributes)
+        for place, own in enumerate(slices):
+            if own.epoch.ended:
+                continue
+            try:
+                (answer,) = unpack_apply(reply[place : place + 1])
+                if function == "apply":
+                    self._answer(own, pending.writes[place], answer)
+                elif isinstance(answer, Refused):
+                    self._refused(own, answer)
+                else:
+                    self._settle(own)
+            except (StateDamaged, ValueError) as error:
+                self._damaged(own, str(error))
+
     def _answer(self, own: Slice, write: SliceWrite, answer: Applied | Verdicts | Refused | Damaged) -> None:
         match answer:
             case Applied():
@@ -252,7 +245,8 @@ class Writer:
     def _damaged(self, own: Slice, reason: str) -> None:
         """An alarm, never a dead letter: the slice stops until the value is mended."""
         self.counts.damaged += 1
-        self._warn(f"bucket {own.bucket}, partition {own.epoch.partition}: {reason}; nothing was written")
+        text = f"bucket {own.bucket}, partition {own.epoch.partition}: {reason}; nothing was written"
+        self._tell(notice("state.damaged", text, partition=own.epoch.partition, bucket=own.bucket))
         self._start(self._later, own, DAMAGE_RETRY_S)
 
     def _settle(self, own: Slice) -> None:
@@ -297,7 +291,8 @@ class Writer:
             try:
                 await self._sender.send(messages)
             except (Unanswered, Unsendable) as error:
-                self._warn(f"{len(messages)} messages of effects are not acknowledged ({error}): sent again")
+                text = f"{len(messages)} messages of effects are not acknowledged ({error}): sent again"
+                self._tell(notice("effects.unanswered", text, messages=len(messages)))
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RESEND_CAP_S)
             else:

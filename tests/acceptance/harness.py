@@ -97,6 +97,10 @@ class System:
         paths = sorted(self._supervisor.folder.glob("*.log"))
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-3_000:]}" for path in paths)
 
+    def read_log(self, name: str) -> str:
+        """Everything that a process has written so far."""
+        return (self._supervisor.folder / f"{name}.log").read_text(errors="replace")
+
     async def command(self, *arguments: str) -> tuple[int, str, str]:
         """Runs a command of ours to its end: exit code, stdout, stderr."""
         process = await asyncio.create_subprocess_exec(

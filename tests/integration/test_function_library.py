@@ -249,7 +249,7 @@ async def test_a_server_that_dies_is_in_doubt_and_comes_back() -> None:
             assert (await bench.reader.cells(b"acme", START_S, START_S + 900))[cell(0)].number == 2
 
 
-@pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1", "http://127.0.0.1"])
+@pytest.mark.parametrize("url", ["redis+sentinel://127.0.0.1:1", "http://127.0.0.1"])
 def test_urls_that_cannot_work(url: str) -> None:
     with pytest.raises(ConfigError):
         RedisServer(url)

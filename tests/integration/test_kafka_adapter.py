@@ -135,7 +135,7 @@ async def test_all_that_was_sent_is_fetched_in_order(kafka: str, topic: str, new
         first = events[0]
         assert (first.topic, first.headers) == (topic, (("n", first.value),))
         assert first.timestamp > 1_700_000_000_000
-        assert log.partition_count() == 3
+        assert await log.count_partitions() == 3
 
 
 async def test_keys_go_where_java_sends_them(kafka: str, new_name: Names) -> None:
@@ -379,7 +379,7 @@ async def test_starts_wait_for_servers_and_say_so() -> None:
             async with asyncio.timeout(1.0):
                 await start
         assert len(said) > 1
-        assert all("Unable to bootstrap" in text for text in said)
+        assert all(f"{nowhere}: " in text and "Connect call failed" in text for text in said)
     assert await log.fetch([0], events_max=1, wait_s=0.01) == {}
     assert await log.commit({0: Committed(1, "")}) is False
     with pytest.raises(Unanswered, match="not a member"):
@@ -460,7 +460,7 @@ async def test_added_partitions_are_assigned(
         await told.until_owner_of(1)
         await add_partitions(kafka_apache, name, 3)
         await told.until_owner_of(3)
-        assert log.partition_count() == 3
+        assert await log.count_partitions() == 3
         with pytest.raises(ConfigError):
             await add_partitions(kafka_apache, name, 2)
 

@@ -1,39 +1,19 @@
 """Plain handlers in virtual time: order of a key, one at a time, nothing lost, whatever group and handler do."""
 
-from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import anyio
 import pytest
 
 from engine import Engine, EngineConfig, Event
+from engine.ports import RebalanceListener
 from engine.sim.broker import SimulatedBroker, SimulatedLog, SimulatedSender
 from engine.sim.loop import SimulatedClock, run
+from engine.testing.guarantees import Guarantees, HashChain
+from engine.testing.journal import Occurrence
 
 TOPIC = "events"
-
-
-class Guarantees:
-    """Three checkers: at least once, order of a key, one at a time."""
-
-    def __init__(self) -> None:
-        self.handled: dict[int, int] = defaultdict(int)
-        self.running: set[tuple[int, bytes]] = set()
-        self.last: dict[tuple[int, bytes], int] = {}
-
-    def started(self, event: Event) -> None:
-        lane = (event.partition, event.key or b"")
-        assert lane not in self.running, f"two events of {lane} at once"
-        self.running.add(lane)
-
-    def ended(self, event: Event, *, done: bool) -> None:
-        lane = (event.partition, event.key or b"")
-        self.running.discard(lane)
-        if done:
-            repeated = event.offset in self.handled
-            assert repeated or self.last.get(lane, -1) < event.offset, f"{event.offset} of {lane} came too late"
-            self.last[lane] = max(event.offset, self.last.get(lane, -1))
-            self.handled[event.offset] += 1
 
 
 def config(**changes: object) -> EngineConfig:
@@ -52,10 +32,39 @@ async def until_committed(broker: SimulatedBroker, longest_s: float = 60) -> Non
             await anyio.sleep(0.1)
 
 
-def new_engine(broker: SimulatedBroker, handler: object, warnings: list[str], **changes: object) -> Engine:
+class SeenLog(SimulatedLog):
+    """Tells the checkers what the worker is assigned."""
+
+    def __init__(self, broker: SimulatedBroker, worker: str, guarantees: Guarantees) -> None:
+        super().__init__(broker)
+        self._worker = worker
+        self._guarantees = guarantees
+        self._engine: RebalanceListener | None = None
+
+    async def start(self, listener: RebalanceListener) -> None:
+        self._engine = listener
+        await super().start(self)
+
+    async def revoked(self, partitions: frozenset[int]) -> None:
+        assert self._engine is not None
+        await self._engine.revoked(partitions)
+
+    async def assigned(self, partitions: frozenset[int]) -> None:
+        assert self._engine is not None
+        self._guarantees.see(Occurrence(anyio.current_time(), self._worker, "assigned", partitions=partitions))
+        await self._engine.assigned(partitions)
+
+
+def new_engine(
+    broker: SimulatedBroker,
+    handler: object,
+    warnings: list[str],
+    log: SimulatedLog | None = None,
+    **changes: object,
+) -> Engine:
     return Engine(
         config(**changes),
-        log=SimulatedLog(broker),
+        log=log or SimulatedLog(broker),
         sender=SimulatedSender(broker),
         clock=SimulatedClock(),
         handler=handler,  # type: ignore[arg-type]
@@ -66,36 +75,46 @@ def new_engine(broker: SimulatedBroker, handler: object, warnings: list[str], **
 
 @pytest.mark.parametrize("seed", range(20))
 def test_order_and_at_least_once_through_rebalances(seed: int) -> None:
-    async def scenario() -> Guarantees:
+    async def scenario() -> None:
         random = Random(seed)
         broker = SimulatedBroker(random, TOPIC, 1, loss=0.02)
-        guarantees = Guarantees()
+        guarantees, chain = Guarantees(), HashChain()
 
-        async def handle(event: Event) -> None:
-            guarantees.started(event)
-            done = False
-            try:
+        def handler(worker: str) -> Callable[[Event], Awaitable[None]]:
+            def see(what: str, event: Event) -> None:
+                guarantees.see(Occurrence.of(what, event, worker=worker, time_s=anyio.current_time()))
+
+            async def handle(event: Event) -> None:
+                see("started", event)
                 await anyio.sleep(random.expovariate(50))
-                done = random.random() > 0.05
-                if not done:
+                if random.random() < 0.05:
+                    see("failed", event)
                     raise ConnectionError("the dependency hiccups")
-            finally:
-                guarantees.ended(event, done=done)
+                chain.apply(event.partition, event.key or b"", event.offset, event.value or b"")
+                see("done", event)
+
+            return handle
 
         for number in range(300):
             broker.append(TOPIC, 0, b"k%d" % random.randrange(12), b"%d" % number, gap=random.choice((0, 0, 0, 2)))
         async with anyio.create_task_group() as tasks:
-            engines = [new_engine(broker, handle, [], retry_max=50, drain_s=2.0) for _ in range(2)]
-            for engine in engines:
-                tasks.start_soon(engine.run)
+            engines = []
+            for worker in ("a", "b"):
+                log = SeenLog(broker, worker, guarantees)
+                engines.append(new_engine(broker, handler(worker), [], log=log, retry_max=50, drain_s=2.0))
+                tasks.start_soon(engines[-1].run)
             for _ in range(3):
                 await anyio.sleep(random.uniform(0.1, 0.6))
                 await broker.rebalance()
             await until_committed(broker)
             for engine in engines:
                 engine.stop()
-        assert guarantees.handled.keys() == {event.offset for event in broker.logs[TOPIC, 0]}
-        return guarantees
+        log_of_topic = broker.logs[TOPIC, 0]
+        assert guarantees.faults((0, event.offset) for event in log_of_topic) == []
+        wanted = HashChain()
+        for event in log_of_topic:
+            wanted.apply(0, event.key or b"", event.offset, event.value or b"")
+        assert wanted.differences(chain.links) == []
 
     run(scenario)
 
@@ -228,5 +247,43 @@ def test_stop_finishes_what_runs_and_commits_it() -> None:
                 engine.stop()
             assert broker.committed[0].offset == len(handled), "every event handled is committed, and in order"
         assert sorted(handled) == list(range(len(handled))), "nothing ran twice"
+
+    run(scenario)
+
+
+def test_a_handler_that_outlasts_the_drain_never_runs_beside_the_next_owner() -> None:
+    """Trap 11: what still runs at the deadline is cancelled, and nothing behind it begins."""
+
+    async def scenario() -> None:
+        broker = SimulatedBroker(Random(1), TOPIC, 1)
+        guarantees = Guarantees()
+
+        def handler(worker: str) -> Callable[[Event], Awaitable[None]]:
+            async def handle(event: Event) -> None:
+                guarantees.see(Occurrence.of("started", event, worker=worker))
+                what = "failed"
+                try:
+                    await anyio.sleep(3.0)
+                    what = "done"
+                finally:
+                    guarantees.see(Occurrence.of(what, event, worker=worker))
+
+            return handle
+
+        for number in range(10):
+            broker.append(TOPIC, 0, b"k", b"%d" % number)
+        async with anyio.create_task_group() as tasks:
+            engines = []
+            for worker in ("a", "b"):
+                log = SeenLog(broker, worker, guarantees)
+                engines.append(new_engine(broker, handler(worker), [], log=log, drain_s=1.0))
+                tasks.start_soon(engines[-1].run)
+            for _ in range(8):
+                await anyio.sleep(3.5)
+                await broker.rebalance()
+            await until_committed(broker)
+            for engine in engines:
+                engine.stop()
+        assert guarantees.faults((0, event.offset) for event in broker.logs[TOPIC, 0]) == []
 
     run(scenario)

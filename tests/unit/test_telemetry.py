@@ -12,11 +12,12 @@ from billing.telemetry import METRICS as BILLING_METRICS
 from engine import telemetry as catalogue
 from engine.adapters.otel import OpenTelemetry
 from engine.runtime.observed import OBSERVED, observations
-from engine.runtime.statistics import Counters, Lanes, PartitionStatistics, Statistics
+from engine.runtime.statistics import Counters, Lanes, Parked, PartitionStatistics, Statistics
 from engine.telemetry import METRICS, SPANS, Metric, Observation, Silence
 
 EVERY = (*METRICS, *BILLING_METRICS)
-KNOWN_UNITS = re.compile(r"s|By|\{[a-z]+\}")
+KNOWN_UNITS = re.compile(r"1|s|By|\{[a-z]+\}")
+PARKED = Parked(offset=41, key_hash="ab", events=2, reason="parked after 6 attempts")
 STATISTICS = Statistics(
     worker="w1",
     time_ms=10_000,
@@ -36,10 +37,10 @@ STATISTICS = Statistics(
         rebalances=1,
     ),
     latency_ms=None,
-    lanes=Lanes(running=2, ready=3, limit=1_000),
+    lanes=Lanes(running=2, ready=3, limit=1_000, deferred=4, breaker_open=True),
     partitions=[
-        PartitionStatistics("usage", 0, "running", 50, 40, 60, 10, 2_000, 7_500, None, 1),
-        PartitionStatistics("usage", 1, "recovering", None, None, None, 0, 0, None, None, 0),
+        PartitionStatistics("usage", 0, "running", 50, 40, 60, 10, 2_000, 7_500, None, 1, 13, False, [PARKED, PARKED]),
+        PartitionStatistics("usage", 1, "recovering", None, None, None, 0, 0, None, None, 0, None, False, ()),
     ],
 )
 
@@ -99,7 +100,10 @@ def test_statistics_become_observations() -> None:
     assert value("messaging.client.consumed.messages", "poll", "kafka") == 100
     assert [value("engine.events", each) for each in ("counted", "unmetered", "duplicate", "dead")] == [80, 10, 6, 4]
     assert [value("engine.refusals", each) for each in ("rollback", "other_owner", "fork")] == [1, 2, 0]
-    assert [value("engine.lanes", each) for each in ("running", "ready")] == [2, 3]
+    assert [value("engine.lanes", each) for each in ("running", "ready", "deferred")] == [2, 3, 4]
+    assert value("engine.breaker.open") == 1
+    assert [value("engine.unstarted", each) for each in ("0", "1")] == [13, None]
+    assert [value("engine.parked", each) for each in ("0", "1")] == [2, 0]
     assert value("engine.lag", "0") == 20
     assert value("engine.lag", "1") is None, "unknown is absent, not zero"
     assert value("engine.in_flight", "0") == 10

@@ -179,7 +179,7 @@ local function apply_slice(payload, at, horizon, deletes)
 
   local plan, wrong = plan_updates(tag, payload, slice.updates_at, slice.keys)
   if not plan then return damaged(wrong) end
-  local cleared = slice.reacted ~= '' and owing ~= '' and slice.reacted == sub(owing, 1, 16)
+  local cleared = slice.reacted ~= '' and owing ~= '' and slice.reacted == redis.sha1hex(owing)
   local effects = plan_effects(tag, cleared and slice.effects or {})
   if not effects then return damaged('total of an effect') end
   if not cleared and not pcall(owing_entries, owing) then return damaged('what the slice owes') end
@@ -209,6 +209,7 @@ local function apply(_, arguments)
   for index = 1, count do
     local size
     size, at = unpack_struct('>I', payload, at)
+    if at + size - 1 > #payload then error('the payload is cut short') end
     replies[index] = apply_slice(payload, at, horizon, deletes == 1)
     at = at + size
   end

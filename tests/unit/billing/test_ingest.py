@@ -4,7 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
-from billing.api.ingest import Door, Limits, split_events
+from billing.api.ingest import Door, Limits, split_events, trace_of
 from billing.api.problems import Problem
 from billing.domain.usage import UsageEvent
 from engine import Message, Unanswered
@@ -53,6 +53,23 @@ async def test_an_event_goes_into_the_log_as_it_came(sender: FakeSender) -> None
     body += b'"time":"2026-11-01T12:00:00Z"} '
     assert await door(sender).take(body) == 1
     assert sender.sent == [Message("usage-events", "kä".encode(), body.strip())]
+
+
+async def test_a_trace_goes_into_the_log_with_its_events(sender: FakeSender) -> None:
+    trace = (("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),)
+    assert await door(sender).take(orjson.dumps([usage_event("c1", id="1"), usage_event("c2", id="2")]), trace) == 2
+    assert [message.headers for message in sender.sent] == [trace, trace]
+
+
+def test_what_names_no_trace_is_left_out() -> None:
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert trace_of({"traceparent": parent, "tracestate": "v=1"}) == (
+        ("traceparent", parent.encode()),
+        ("tracestate", b"v=1"),
+    )
+    assert trace_of({"traceparent": parent, "tracestate": "x" * 513}) == (("traceparent", parent.encode()),)
+    for other in ({}, {"tracestate": "v=1"}, {"traceparent": parent + "0"}, {"traceparent": parent.upper()}):
+        assert trace_of(other) == ()
 
 
 async def test_many_events(sender: FakeSender) -> None:

@@ -86,6 +86,7 @@ async def test_nobody_owns_the_topic(status: PipelineStatus) -> None:
         {
             "topic": TOPIC, "partition": partition, "worker": None, "state": "unassigned", "lag": 0, "lag_s": 0.0,
             "in_flight": 0, "oldest_in_flight_s": None, "watermark": end, "end": end, "held_back_by": None,
+            "unstarted": None, "paused": False, "parked": [],
         }
         for partition, end in ((0, 10), (1, 0))
     ]  # fmt: skip
@@ -110,18 +111,20 @@ async def test_a_lag_that_is_older_than_the_samples_is_asked_of_the_log(
 
 async def test_what_a_worker_says(status: PipelineStatus, sources: FakeSources) -> None:
     held = {"offset": 8, "key_hash": "ab", "age_s": 3.0, "attempts": 2, "reason": "retrying"}
+    parked = [{"offset": 9, "key_hash": "cd", "events": 2, "reason": "parked after 6 attempts"}]
     sources.log_ends[0] = 12
     sources.post(
         "w1",
-        {"partition": 0, "watermark": 8, "in_flight": 4, "held_back_by": held}
+        {"partition": 0, "watermark": 8, "in_flight": 4, "held_back_by": held, "unstarted": 3, "parked": parked}
         | {"oldest_in_flight_ms": sources.clock.now - 3_000},
         {"partition": 0, "watermark": 99, "topic": "of another topic"},
-        events_per_s=12.5, latency_ms={"p50": 20, "p99": 90}, lanes={"running": 1, "ready": 2, "limit": 9},
+        events_per_s=12.5, latency_ms={"p50": 20, "p99": 90},
+        lanes={"running": 1, "ready": 2, "limit": 9, "deferred": 4, "breaker_open": True},
         durability="aof",
     )  # fmt: skip
     sources.post(
         "w2",
-        {"partition": 1, "watermark": 0},
+        {"partition": 1, "watermark": 0, "paused": True},
         events_per_s=1,
         latency_ms=None,
         lanes={"running": 0, "ready": 0, "limit": 9},
@@ -132,7 +135,10 @@ async def test_what_a_worker_says(status: PipelineStatus, sources: FakeSources) 
     first = view["partitions"][0]
     assert (view["workers"], view["events_per_s"], view["durability"]) == (2, 13.5, "aof")
     assert view["latency_s"] == {"p50": 0.02, "p99": 0.09}
-    assert view["lanes"] == {"running": 1, "ready": 2, "limit": 18}
+    assert view["lanes"] == {"running": 1, "ready": 2, "deferred": 4, "limit": 18, "breaker_open": True}
+    assert (first["unstarted"], first["paused"], first["parked"]) == (3, False, parked)
+    second = view["partitions"][1]
+    assert (second["unstarted"], second["paused"], second["parked"]) == (None, True, []), "an older worker says less"
     assert (first["worker"], first["state"], first["watermark"], first["lag"]) == ("w1", "running", 8, 4)
     assert (first["in_flight"], first["oldest_in_flight_s"], first["held_back_by"]) == (4, 3.0, held)
 

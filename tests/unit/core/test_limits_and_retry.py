@@ -1,8 +1,8 @@
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+"""Limits and retries, by example. The model of what is in flight is in `tests/property/test_core_limits.py`."""
 
-from engine.core.limits import InFlight
+import pytest
+
+from engine.core.limits import TRICKLE, InFlight
 from engine.core.retry import retry_delay_s
 
 
@@ -25,14 +25,15 @@ def test_bytes_fill_it_too() -> None:
     assert limit.remove(1, 1_000)
 
 
-@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 400)), max_size=50))
-def test_what_goes_in_comes_out(batches: list[tuple[int, int]]) -> None:
+def test_a_fetch_may_ask_for_what_is_left_of_the_bytes_but_never_trickles() -> None:
     limit = InFlight(10, 1_000)
-    for events, size in batches:
-        limit.add(events, size)
-    for events, size in batches:
-        limit.remove(events, size)
-    assert (limit.events, limit.payload_bytes, limit.full) == (0, 0, False)
+    assert limit.room_bytes() == 1_000
+    limit.add(1, 600)
+    assert limit.room_bytes() == 400
+    limit.add(1, 399)
+    assert limit.room_bytes() == 1_000 // TRICKLE, "one byte is left"
+    limit.add(1, 1)
+    assert limit.room_bytes() == 0, "it is full"
 
 
 @pytest.mark.parametrize(("attempt", "longest_s"), [(1, 0.1), (2, 0.2), (5, 1.6), (12, 30.0), (10_000, 30.0)])

@@ -1,46 +1,8 @@
-"""The tracker against a model too simple to be wrong: a list and a set."""
+"""The tracker's refusals. The model is in `tests/property/test_core_offsets.py`."""
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.core.offsets import OffsetTracker
-
-
-class OffsetTrackerModel(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tracker = OffsetTracker(5)
-        self.opened: list[int] = []
-        self.done: set[int] = set()
-        self.next = 5
-
-    @rule(gap=st.integers(0, 3))
-    def open(self, gap: int) -> None:
-        self.tracker.open(self.next + gap)
-        self.opened.append(self.next + gap)
-        self.next += gap + 1
-
-    @rule(gap=st.integers(0, 3))
-    def cross_a_gap(self, gap: int) -> None:
-        self.next += gap
-        self.tracker.read_to(self.next)
-
-    @precondition(lambda self: set(self.opened) - self.done)
-    @rule(data=st.data())
-    def complete(self, data: st.DataObject) -> None:
-        offset = data.draw(st.sampled_from(sorted(set(self.opened) - self.done)))
-        self.tracker.complete(offset)
-        self.done.add(offset)
-
-    @invariant()
-    def nothing_below_committable_is_open(self) -> None:
-        still_open = [offset for offset in self.opened if offset not in self.done]
-        assert self.tracker.committable == min(still_open, default=self.next)
-        assert self.tracker.open_count == len(still_open)
-
-
-TestOffsetTracker = OffsetTrackerModel.TestCase
+from engine.core.offsets import SLACK, OffsetTracker
 
 
 def test_an_offset_below_the_position_is_a_bug_of_the_caller() -> None:
@@ -57,3 +19,16 @@ def test_completing_twice_is_a_bug_of_the_caller() -> None:
     tracker.complete(6)
     with pytest.raises(AssertionError, match="before"):
         tracker.complete(6)
+
+
+def test_one_that_stays_open_does_not_keep_all_that_follow() -> None:
+    """Guards the rebuilding of the window: a parked key must not cost memory for every event behind it."""
+    tracker = OffsetTracker(0)
+    tracker.open(0)
+    for offset in range(1, 20 * SLACK):
+        tracker.open(offset)
+        tracker.complete(offset)
+    assert len(tracker._window) <= SLACK + 2
+    assert (tracker.committable, tracker.open_count, list(tracker.open_offsets())) == (0, 1, [0])
+    tracker.complete(0)
+    assert tracker.committable == 20 * SLACK

@@ -1,0 +1,44 @@
+"""What an operator has paused: the topic, some partitions, some keys. Known to the process, so a rebalance keeps it."""
+
+from collections.abc import Callable
+
+PAUSED = "paused by command"
+
+
+class Holds:
+    """Nothing of what is held is handed out; what runs already ends. `released` is told when something may go on."""
+
+    def __init__(self, released: Callable[[], None]) -> None:
+        self.topic = False
+        self.partitions: set[int] = set()
+        self.keys: set[bytes] = set()
+        self._released = released
+
+    @property
+    def any(self) -> bool:
+        return self.topic or bool(self.partitions) or bool(self.keys)
+
+    def holds_partition(self, partition: int) -> bool:
+        return self.topic or partition in self.partitions
+
+    def holds(self, partition: int, key: bytes) -> bool:
+        return self.topic or partition in self.partitions or key in self.keys
+
+    def pause(self, partition: int | None = None, key: bytes | None = None) -> None:
+        """A partition, a key on whatever partition, or without both the whole topic."""
+        if partition is None and key is None:
+            self.topic = True
+        if partition is not None:
+            self.partitions.add(partition)
+        if key is not None:
+            self.keys.add(key)
+
+    def resume(self, partition: int | None = None, key: bytes | None = None) -> None:
+        """Takes back what `pause` did with the same arguments."""
+        if partition is None and key is None:
+            self.topic = False
+        if partition is not None:
+            self.partitions.discard(partition)
+        if key is not None:
+            self.keys.discard(key)
+        self._released()

@@ -1,0 +1,300 @@
+"""One turn of a lane: its first events through the user's code, and what follows from the outcome.
+
+A turn ends with the events done, or with the lane out of the way: deferred (retry, linger, facts that are behind, an
+open breaker), waiting for the acknowledgement of its dead letter, or held until a command. None of these keeps a place
+among the lanes that run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import anyio
+
+from engine.core.lanes import Lane, Lanes
+from engine.core.retry import retry_delay_s
+from engine.errors import HandlerFailed
+from engine.event import Counts, Dead, Event, trace_headers
+from engine.notice import key_hash, notice, shortened
+from engine.runtime.dead_letters import dead_letter
+from engine.runtime.holds import PAUSED
+from engine.runtime.ledger import Ledger
+from engine.runtime.work import Work
+from engine.telemetry import ERROR, GROUP, OPERATION, PROCESS_DURATION, PROCESS_SPAN, SYSTEM, TOPIC
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+HANDLED = Counts(b"")
+"""The answer of a plain handler that has returned."""
+
+RECHECK_S = 0.1
+TURN_S = 0.005
+"""A key whose events are handled one by one makes room after this time, if others wait."""
+CANCEL_S = 5.0
+"""How long cancelled user code may take to end."""
+
+
+class Failed(Exception):
+    """User code raised, timed out, or cancelled itself."""
+
+
+class Turns:
+    """Runs the lanes of one epoch. `run` never raises for a failure of user code."""
+
+    ledger: Ledger
+
+    def __init__(self, work: Work, lanes: Lanes) -> None:
+        self._work = work
+        self._lanes = lanes
+        self._calls: dict[Lane, asyncio.Timeout] = {}
+        self._idle = anyio.Event()
+        self._attributes = {TOPIC: work.config.topic, GROUP: work.config.group, OPERATION: "process", SYSTEM: "kafka"}
+
+    async def run(self, lane: Lane) -> None:
+        """One turn."""
+        work, first = self._work, lane.events[0]
+        if lane.verdict is not None:
+            self._bury(lane, lane.verdict)
+            return
+        if work.holds.any and work.holds.holds(first.partition, first.key or b""):
+            self._lanes.hold(lane, PAUSED)
+            return
+        limit = work.until_ms()
+        if limit is not None and first.timestamp > limit:
+            work.deferred.push(lane, RECHECK_S, "it arrived later than the facts are known")
+            return
+        events = lane.head(work.config.batch_max)
+        if limit is not None:
+            events = events[: _ascending(events, limit)]
+        if self._lingers(lane, events) or self._broken(lane):
+            return
+        if work.handler is not None:
+            await self._handle_each(lane, events, work.handler)
+        elif work.batch_handler is not None:
+            await self._handle_batch(lane, events, work.batch_handler)
+        else:
+            await self._prepare(lane, events)
+
+    def _lingers(self, lane: Lane, events: Sequence[Event]) -> bool:
+        """A batch that is not full waits once for more."""
+        config = self._work.config
+        if not config.batch_linger_s or lane.lingered or lane.single or len(events) >= config.batch_max:
+            return False
+        lane.lingered = True
+        self._work.deferred.push(lane, config.batch_linger_s, "its batch waits for more")
+        return True
+
+    def _broken(self, lane: Lane) -> bool:
+        wait_s = self._work.circuit.admit(lane)
+        if wait_s > 0:
+            self._work.deferred.push(lane, wait_s, "the circuit breaker is open: the handlers of all keys fail")
+        return wait_s > 0
+
+    # ---------------------------------------------------------------- user code
+    async def _handle_each(
+        self, lane: Lane, events: Sequence[Event], handler: Callable[[Event], Awaitable[None]]
+    ) -> None:
+        work = self._work
+        until_s = anyio.current_time() + TURN_S
+        for event in events:
+            try:
+                await self._attempt(lane, handler, event, (event,))
+            except Failed as failure:
+                self._failed(lane, [event], failure)
+                return
+            work.circuit.succeeded()
+            self.ledger.finish(event.key or b"", ((event, HANDLED),), waited=True)
+            self._lanes.advance(lane, 1)
+            if lane.dropped or work.holds.any or (work.ready and anyio.current_time() >= until_s):
+                break
+        self._lanes.requeue(lane)
+
+    async def _handle_batch(
+        self, lane: Lane, events: Sequence[Event], handler: Callable[[Sequence[Event]], Awaitable[None]]
+    ) -> None:
+        try:
+            await self._attempt(lane, handler, events, events)
+        except Failed as failure:
+            self._failed(lane, events, failure)
+            return
+        self._done(lane, events, [HANDLED] * len(events))
+
+    async def _prepare(self, lane: Lane, events: Sequence[Event]) -> None:
+        processor = self._work.processor
+        assert processor is not None
+
+        async def prepare(events: Sequence[Event]) -> list[Counts | Dead]:
+            answers = processor.prepare(events[0].key or b"", events)
+            if isinstance(answers, Awaitable):
+                answers = await answers
+            answers = list(answers)
+            if len(answers) != len(events):
+                raise TypeError(f"prepare answered {len(answers)} of {len(events)} events")
+            return answers
+
+        try:
+            answers = await self._attempt(lane, prepare, events, events)
+        except Failed as failure:
+            self._failed(lane, events, failure)
+            return
+        self._answered(lane, events, answers)
+
+    async def _attempt(
+        self, lane: Lane, call: Callable[[Given], Awaitable[Result]], given: Given, events: Sequence[Event]
+    ) -> Result:
+        """Raises Failed, whatever user code raises, except what asks the whole process to end."""
+        work = self._work
+        began_s = anyio.current_time()
+        try:
+            async with asyncio.timeout(work.config.handler_timeout_s) as self._calls[lane]:
+                with self._in_trace(events):
+                    result = await call(given)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # ours: the task itself ends
+            self._took(anyio.current_time() - began_s, error)
+            raise Failed(f"{type(error).__name__}: {error}") from error
+        finally:
+            del self._calls[lane]
+            if not self._calls:
+                self._idle.set()
+        self._took(anyio.current_time() - began_s)
+        return result
+
+    def _took(self, seconds: float, error: BaseException | None = None) -> None:
+        """What fails at once says nothing of how many calls may run; what times out does."""
+        if error is None or isinstance(error, TimeoutError):
+            self._work.handled(seconds)
+        attributes = self._attributes if error is None else self._attributes | {ERROR: type(error).__name__}
+        self._work.telemetry.record(PROCESS_DURATION, seconds, attributes)
+
+    def _in_trace(self, events: Sequence[Event]) -> AbstractContextManager[None]:
+        """The trace that the events name, if they do."""
+        named = [event.headers for event in events if event.headers and trace_headers(event.headers)]
+        if not named:
+            return nullcontext()
+        return self._work.telemetry.continued(PROCESS_SPAN, named, self._attributes)
+
+    # ---------------------------------------------------------------- outcome
+    def _answered(self, lane: Lane, events: Sequence[Event], answers: Sequence[Counts | Dead]) -> None:
+        """Dead letters are acknowledged before their events are done."""
+        attempts = lane.attempts + 1
+        letters = [
+            dead_letter(event, answer.reason, attempts)
+            for event, answer in zip(events, answers, strict=True)
+            if isinstance(answer, Dead)
+        ]
+        if letters:
+            self._work.letters.push(lane, letters, lambda: self._buried(lane, events, answers))
+            self._work.circuit.succeeded()
+        else:
+            self._done(lane, events, answers)
+
+    def _done(self, lane: Lane, events: Sequence[Event], answers: Sequence[Counts | Dead]) -> None:
+        self._work.circuit.succeeded()
+        self.ledger.finish(events[0].key or b"", list(zip(events, answers, strict=True)), waited=True)
+        self._lanes.finish(lane, len(events))
+
+    def _bury(self, lane: Lane, cause: str) -> None:
+        """The first event goes to the dead-letter topic."""
+        events = lane.head(1)
+        letter = dead_letter(events[0], cause, max(1, lane.attempts))
+        self._work.letters.push(lane, [letter], lambda: self._buried(lane, events, [Dead(cause)]))
+
+    def _buried(self, lane: Lane, events: Sequence[Event], answers: Sequence[Counts | Dead]) -> None:
+        """What had to be sent to the dead-letter topic is acknowledged there."""
+        self.ledger.finish(events[0].key or b"", list(zip(events, answers, strict=True)), waited=True)
+        self._lanes.finish(lane, len(events))
+        self._work.wake()
+
+    def _failed(self, lane: Lane, events: Sequence[Event], failure: Failed) -> None:
+        """A batch is taken apart first; a single event is retried with back-off, then it is given up."""
+        work, config, first = self._work, self._work.config, events[0]
+        if lane.dropped:
+            work.circuit.abandoned(first.key or b"")
+            return
+        everybody = work.circuit.failed(lane)
+        lane.failing, lane.single = True, max(lane.single, len(events))
+        if len(events) > 1:
+            self._lanes.requeue(lane)
+            return
+        work.retried()
+        if everybody:
+            self._lanes.requeue(lane)  # an attempt that says nothing of the event does not count
+            return
+        lane.attempts += 1
+        if lane.attempts > config.retry_max:
+            self._give_up(lane, first, str(failure))
+            return
+        delay_s = retry_delay_s(
+            lane.attempts, base_s=config.retry_base_s, cap_s=config.retry_cap_s, chance=work.random.random()
+        )
+        work.deferred.push(lane, delay_s, f"attempt {lane.attempts} failed: {shortened(str(failure))}")
+
+    def _give_up(self, lane: Lane, event: Event, cause: str) -> None:
+        match self._work.config.on_failure:
+            case "dead_letter":
+                lane.verdict = cause
+                self._bury(lane, cause)
+            case "park":
+                self._lanes.hold(lane, f"parked after {lane.attempts} attempts: {shortened(cause)}", parked=True)
+                self._say_parked(event, lane.attempts, cause)
+            case "stop":
+                self._lanes.hold(lane, f"the engine stops: {shortened(cause)}")
+                self._work.fatal(HandlerFailed(event.partition, event.offset, cause))
+
+    def _say_parked(self, event: Event, attempts: int, cause: str) -> None:
+        text = f"partition {event.partition}, offset {event.offset}: its key is parked, {shortened(cause)}"
+        self._work.tell(
+            notice(
+                "key.parked", text, partition=event.partition, offset=event.offset, key_hash=key_hash(event.key),
+                attempts=attempts, cause=shortened(cause),
+            )
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------- the end
+    async def cancel(self) -> None:
+        """Cancels the user code that runs, and returns when it has ended: nothing runs beside the next owner.
+
+        Call it once the lanes are dropped. Code that refuses to end is left behind after a while, with a warning.
+        """
+        self._idle = anyio.Event()
+        for timeout in self._calls.values():
+            if not timeout.expired():
+                timeout.reschedule(0.0)
+        if not self._calls:
+            return
+        with anyio.move_on_after(CANCEL_S) as waiting:
+            await self._idle.wait()
+        if waiting.cancelled_caught:
+            text = f"{len(self._calls)} handlers do not end though they were cancelled {CANCEL_S:g} s ago"
+            self._work.tell(notice("handler.left_running", text, handlers=len(self._calls)))
+
+    # ---------------------------------------------------------------- commands
+    def resume(self) -> None:
+        """What was paused may have been resumed: lanes that are still paused are held again at their turn."""
+        for lane in self._lanes.held:
+            if not lane.parked:
+                self._lanes.release(lane)
+        self._work.wake()
+
+    def release(self, key: bytes, *, bury: bool) -> bool:
+        """Ends the parking of a key: its event is tried again, or goes to the dead-letter topic. False if none was."""
+        for lane in self._lanes.held:
+            if lane.parked and (lane.events[0].key or b"") == key:
+                lane.verdict = lane.reason if bury else None
+                lane.attempts = lane.attempts if bury else 0
+                self._lanes.release(lane)
+                self._work.wake()
+                return True
+        return False
+
+
+def _ascending(events: Sequence[Event], limit: int) -> int:
+    """How many events from the first on arrived by `limit`: those behind a later one keep their order."""
+    return next((index for index, event in enumerate(events) if event.timestamp > limit), len(events))

@@ -1,0 +1,1 @@
+"""What tests of an engine need, ours and yours: checkers of its guarantees, and the journal that workers write."""
