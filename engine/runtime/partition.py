@@ -9,7 +9,6 @@ import anyio
 from engine.config import EngineConfig
 from engine.core.phases import Phase, Step, step
 from engine.errors import StateError, Unanswered
-from engine.event import Event
 from engine.notice import Field, Tell, notice
 from engine.ports import Committed, Log, StateServer
 from engine.runtime.intake import Intake
@@ -241,7 +240,3 @@ class Partition:
         while not await self._until_answered(lambda: self._log.confirm_ownership(self.number)):  # noqa: ASYNC110
             await anyio.sleep(ASK_AGAIN_S)
         await anyio.sleep(BACK_OFF_S * self._random.random())
-
-    def oldest(self) -> Event | None:
-        ledger = self.ledger
-        return ledger.oldest() if ledger is not None else None

@@ -179,8 +179,8 @@ class Epoch:
 
     def oldest(self) -> Event | None:
         """The open event with the lowest offset."""
-        lows = (min(each.open_events(), key=lambda event: event.offset, default=None) for each in self.slices)
-        return min((event for event in lows if event is not None), key=lambda event: event.offset, default=None)
+        oldest = [event for each in self.slices if (event := each.oldest()) is not None]
+        return min(oldest, key=lambda event: event.offset, default=None)
 
     def drained(self, held: int) -> bool:
         """Nothing is open but `held` events in lanes, and nothing is owed."""

@@ -5,10 +5,11 @@ A slice is the part of a partition whose keys fall in one bucket. Its events are
 (`engine/README.md`): the stored record, less the batch, plus everything read and still open as holes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.aggregate import Period
@@ -31,6 +32,7 @@ ASK_WRITES = 16
 """So many writes after a rejection ask which of the next identities are remembered."""
 
 Prepared = tuple[Event, Counts | Dead]
+_OFFSET = attrgetter("offset")
 
 
 class Stage(Enum):
@@ -92,12 +94,12 @@ class Slice:
         self._unread.discard(offset)
 
     # ---------------------------------------------------------------- what is open
-    def open_events(self) -> Iterable[Event]:
-        yield from self.waiting.values()
-        for event, _ in self.gathered:
-            yield event
-        for event, _ in self.batch:
-            yield event
+    def oldest(self) -> Event | None:
+        """The open event with the lowest offset, of those that were read."""
+        events = [event for event, _ in self.gathered]
+        events += [event for event, _ in self.batch]
+        events += self.waiting.values()
+        return min(events, key=_OFFSET, default=None)
 
     @property
     def has_work(self) -> bool:
@@ -247,7 +249,8 @@ class Slice:
 
     def done_offset(self) -> int:
         """The lowest offset of the slice that is not done; the epoch's position if there is none; -1 if unknown."""
-        low = min((event.offset for event in self.open_events()), default=self.epoch.position)
+        oldest = self.oldest()
+        low = self.epoch.position if oldest is None else oldest.offset
         if self._unread:
             low = min(low, *self._unread)
         if self.reaction and self.reaction.low is not None:

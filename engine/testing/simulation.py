@@ -170,7 +170,7 @@ class _Stage(World):
         name = f"worker {number}"
         log: SimulatedLog
         if self._handles:
-            log = _SeenLog(self.broker, number, name, self._guarantees)
+            log = SeenLog(self.broker, name, self._guarantees, number)
             theirs: dict[str, Any] = {"handler": self._seen(name, cast("Handler", self._what))}
         else:
             log = SimulatedLog(self.broker, number)
@@ -261,10 +261,10 @@ def _source(letter: Event) -> tuple[int, int]:
     return int(headers["source-partition"]), int(headers["source-offset"])
 
 
-class _SeenLog(SimulatedLog):
-    """Tells the checkers what the worker is assigned."""
+class SeenLog(SimulatedLog):
+    """A member of the simulated group that tells the checkers what it is assigned."""
 
-    def __init__(self, broker: SimulatedBroker, number: int, worker: str, guarantees: Guarantees) -> None:
+    def __init__(self, broker: SimulatedBroker, worker: str, guarantees: Guarantees, number: int | None = None) -> None:
         super().__init__(broker, number)
         self._worker = worker
         self._guarantees = guarantees

@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from engine import Engine, EngineConfig, Event
-from engine.ports import RebalanceListener
 from engine.sim.broker import SimulatedBroker, SimulatedLog, SimulatedSender
 from engine.sim.loop import SimulatedClock, run
 from engine.testing.guarantees import Guarantees, HashChain
 from engine.testing.journal import Occurrence
+from engine.testing.simulation import SeenLog
 
 TOPIC = "events"
 
@@ -30,29 +30,6 @@ async def until_committed(broker: SimulatedBroker, longest_s: float = 60) -> Non
             for number in range(broker.partitions)
         ):
             await anyio.sleep(0.1)
-
-
-class SeenLog(SimulatedLog):
-    """Tells the checkers what the worker is assigned."""
-
-    def __init__(self, broker: SimulatedBroker, worker: str, guarantees: Guarantees) -> None:
-        super().__init__(broker)
-        self._worker = worker
-        self._guarantees = guarantees
-        self._engine: RebalanceListener | None = None
-
-    async def start(self, listener: RebalanceListener) -> None:
-        self._engine = listener
-        await super().start(self)
-
-    async def revoked(self, partitions: frozenset[int]) -> None:
-        assert self._engine is not None
-        await self._engine.revoked(partitions)
-
-    async def assigned(self, partitions: frozenset[int]) -> None:
-        assert self._engine is not None
-        self._guarantees.see(Occurrence(anyio.current_time(), self._worker, "assigned", partitions=partitions))
-        await self._engine.assigned(partitions)
 
 
 def new_engine(

@@ -11,8 +11,8 @@ from engine.sim.broker import SimulatedBroker
 from engine.sim.loop import run
 from engine.testing.guarantees import Guarantees
 from engine.testing.journal import Occurrence
+from engine.testing.simulation import SeenLog
 from tests.simulation.plain import TOPIC, all_committed, running, until
-from tests.simulation.test_plain_handlers import SeenLog
 
 PARTITIONS = 8
 WORKERS = ("a", "b", "c")
