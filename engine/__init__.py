@@ -8,11 +8,13 @@ from engine.config import LIVE, EngineConfig
 from engine.errors import (
     ConfigError,
     EngineError,
+    HandlerFailed,
     StateDamaged,
     StateError,
     StateLost,
     StateMismatch,
     Unanswered,
+    Unsendable,
 )
 from engine.event import Counts, Dead, Effect, Event, Headers, Message, Totals
 from engine.notice import Level, Notice, Tell, key_hash
@@ -46,6 +48,7 @@ __all__ = [
     "EngineError",
     "Event",
     "Handler",
+    "HandlerFailed",
     "Headers",
     "KeyState",
     "Level",
@@ -77,6 +80,7 @@ __all__ = [
     "Tell",
     "Totals",
     "Unanswered",
+    "Unsendable",
     "Value",
     "Waits",
     "board_of",

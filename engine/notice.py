@@ -39,6 +39,7 @@ LEVELS: Final[Mapping[str, Level]] = {
     "state.unanswered": "warning",
     "state.damaged": "error",
     "effects.unanswered": "warning",
+    "reaction.failed": "error",
     "dead_letters.unanswered": "warning",
     "dead_letter.cut": "warning",
     "handler.left_running": "warning",

@@ -105,7 +105,12 @@ class Sender(Protocol):
     """Produces to the log's servers."""
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when all in-sync replicas have acknowledged all. Raises Unanswered: some may stand, send again."""
+        """Returns when all in-sync replicas have acknowledged all.
+
+        Raises:
+            Unanswered: some may stand; send all again.
+            Unsendable: one of them will never be taken; others may stand.
+        """
         ...
 
 

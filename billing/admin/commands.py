@@ -84,6 +84,8 @@ async def _read_place(request: Request[Any, Any, Any]) -> Place:
     place = await _read(request, Place)
     if place.partition is not None and place.partition < 0:
         raise invalid("partition", "must not be negative")
+    if place.partition is not None and place.key is not None:
+        raise invalid("key", "give a partition or a key, not both: a key is paused on whatever partition it is")
     return place
 
 

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from engine.adapters import kafka_inside as inside
-from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered, connecting
+from engine.adapters.kafka_client import ANSWER_S, REQUEST_TIMEOUT_MS, answered, connecting, log
 from engine.adapters.kafka_fetch import RecordFetcher
 from engine.adapters.kafka_security import Servers
 from engine.errors import Unanswered
@@ -154,8 +154,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         except Unanswered as unanswered:
             if isinstance(unanswered.__cause__, REFUSALS):
                 return False
-            if isinstance(unanswered.__cause__, OffsetMetadataTooLargeError):
-                raise ValueError("the metadata of a commit is larger than the broker takes") from unanswered
+            if isinstance(unanswered.__cause__, OffsetMetadataTooLargeError) and any(
+                committed.metadata for committed in offsets.values()
+            ):
+                log.warning("the broker takes no metadata of this length: what is done beyond the offset may run again")
+                return await self.commit({partition: Committed(each.offset, "") for partition, each in offsets.items()})
             raise
         return True
 

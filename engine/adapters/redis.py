@@ -19,7 +19,6 @@ __all__ = ["RedisServer", "Tls", "places_of"]
 
 READERS: Final = 16
 PORT: Final = 6379
-DURABLE_KEY: Final = b"keylane:durable"
 SCHEMES: Final = ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
 CLUSTER: Final = "+cluster"
 

@@ -23,7 +23,8 @@ class Lane:
     """The events of one name that are read and not finished, in the order of their offsets."""
 
     __slots__ = (
-        "attempts", "dropped", "events", "failing", "held", "lingered", "name", "owner", "parked", "reason", "running",
+        "attempts", "cause", "dropped", "events", "failing", "held", "lingered",
+        "lingering", "name", "owner", "parked", "reason", "running",
         "single", "verdict",
     )  # fmt: skip
 
@@ -40,6 +41,10 @@ class Lane:
         """So many events go one by one: those of a batch that failed."""
         self.lingered = False
         """Its batch has waited for more."""
+        self.lingering = False
+        """It waits for more now."""
+        self.cause = ""
+        """Why its first event failed last."""
         self.verdict: str | None = None
         """Why its first event goes to the dead-letter topic, once that is decided."""
         self.running = False
@@ -112,6 +117,7 @@ class Lanes:
         self._ready = ready
         self._owner = owner
         self._lanes: dict[LaneName, Lane] = {}
+        self._closed = False
         self._held: dict[LaneName, Lane] = {}
 
     def __contains__(self, name: LaneName) -> bool:
@@ -128,7 +134,7 @@ class Lanes:
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name, self._owner)
-            self._ready.append(lane)
+            self._queue(lane)
         lane.events.extend(events)
         return lane
 
@@ -150,12 +156,12 @@ class Lanes:
 
     def requeue(self, lane: Lane) -> None:
         """The lane takes its next turn behind the others, or goes if it is empty."""
-        lane.running = False
+        lane.running = lane.lingering = False
         if lane.dropped:
             return
         if lane.events:
             lane.reason = "waiting for its turn"
-            self._ready.append(lane)
+            self._queue(lane)
         else:
             del self._lanes[lane.name]
 
@@ -183,9 +189,23 @@ class Lanes:
         """Those that wait for their turn and nothing else."""
         return self._ready.of(self._owner)
 
+    @property
+    def lingering(self) -> Sequence[Lane]:
+        """Those whose batch waits for more."""
+        return [lane for lane in self._lanes.values() if lane.lingering]
+
+    def _queue(self, lane: Lane) -> None:
+        if not self._closed:
+            self._ready.append(lane)
+
+    def close(self) -> None:
+        """No lane takes a turn any more."""
+        self._closed = True
+        self._ready.drop(self._owner)
+
     def drop(self) -> None:
         """Forget everything: no lane takes a turn any more, and one that runs or waits ends without effect."""
-        self._ready.drop(self._owner)
+        self.close()
         for lane in self._lanes.values():
             lane.dropped = True
             if not lane.running:

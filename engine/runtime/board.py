@@ -38,9 +38,9 @@ class Notices:
             if now_s - before_s >= RATE_OVER_S:
                 rate = (written() - before) / (now_s - before_s)
                 before, before_s = written(), now_s
-            notice = asdict(statistics()) | {"events_per_s": rate}
+            shown = asdict(statistics()) | {"events_per_s": rate}
             try:
-                await self._state.post(self._board, self._worker, orjson.dumps(notice))
+                await self._state.post(self._board, self._worker, orjson.dumps(shown))
             except Unanswered:
                 continue  # the next notice says the same better
 

@@ -77,11 +77,13 @@ class DeadLetters:
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.lane.dropped)
 
     async def run(self) -> None:
-        while True:
-            if not self._waiting:
-                self._bell = anyio.Event()
-                await self._bell.wait()
-            await self._send(self._next())
+        async with anyio.create_task_group() as tasks:
+            while True:
+                if not self._waiting:
+                    self._bell = anyio.Event()
+                    await self._bell.wait()
+                for refused in await self._send(self._next()):
+                    tasks.start_soon(self._send_each, refused)
 
     def _next(self) -> list[Waiting]:
         some: list[Waiting] = []
@@ -93,44 +95,65 @@ class DeadLetters:
                 size += sum(len(letter.value or b"") for letter in waiting.letters)
         return some
 
-    async def _send(self, some: list[Waiting]) -> None:
+    async def _send(self, some: list[Waiting]) -> list[Waiting]:
+        """Together, until they are acknowledged. Returns them if the log refuses one of them: nobody says which."""
         delay_s = RESEND_BASE_S
         while some:
             letters = [letter for waiting in some for letter in waiting.letters]
             try:
                 await self._sender.send(letters)
-            except Unsendable as error:
-                await self._send_short(some, error)
+            except Unsendable:
+                return some
             except Unanswered as error:
                 self._say_waiting(some, len(letters), error)
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RESEND_CAP_S)
                 some = [waiting for waiting in some if not waiting.lane.dropped]
             else:
-                self._telemetry.add(SENT, len(letters), sending(letters[0].topic))
-                self._acknowledged(some)
-                return
+                self._acknowledged(some, letters)
+                break
+        return []
 
-    def _say_waiting(self, some: list[Waiting], letters: int, error: Unanswered) -> None:
+    async def _send_each(self, waiting: Waiting) -> None:
+        """One by one. A letter that is refused is cut; one that is refused all the same waits, and holds its key."""
+        delay_s, unsent, cut = RESEND_BASE_S, list(waiting.letters), False
+        while unsent and not waiting.lane.dropped:
+            try:
+                await self._sender.send(unsent[:1])
+            except Unsendable as error:
+                if not cut:
+                    self._tell(notice("dead_letter.cut", f"a dead letter is cut to {SHORT_BYTES} bytes: {error}"))
+                    unsent[0], cut = _short(unsent[0]), True
+                    continue
+                self._say_waiting([waiting], len(unsent), error)
+            except Unanswered as error:
+                self._say_waiting([waiting], len(unsent), error)
+            else:
+                unsent, cut, delay_s = unsent[1:], False, RESEND_BASE_S
+                continue
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RESEND_CAP_S)
+        self._acknowledged([waiting], waiting.letters)
+
+    def _say_waiting(self, some: list[Waiting], letters: int, error: Unanswered | Unsendable) -> None:
         for waiting in some:
             waiting.lane.reason = f"the dead-letter topic does not answer: {error}"
         text = f"{letters} dead letters are not acknowledged ({error}): their keys wait"
         self._tell(notice("dead_letters.unanswered", text, letters=letters))
 
-    async def _send_short(self, some: list[Waiting], error: Unsendable) -> None:
-        """One of many is too large: each is sent by itself, and of the one that is refused a shorter prefix."""
-        if len(some) > 1:
-            for waiting in some:
-                await self._send([waiting])
-            some.clear()
-            return
-        self._tell(notice("dead_letter.cut", f"a dead letter is cut to {SHORT_BYTES} bytes: {error}"))
-        some[0].letters = [letter._replace(value=_prefix(letter.value, SHORT_BYTES)) for letter in some[0].letters]
-
-    def _acknowledged(self, some: list[Waiting]) -> None:
+    def _acknowledged(self, some: list[Waiting], letters: list[Message]) -> None:
+        self._telemetry.add(SENT, len(letters), sending(letters[0].topic))
         for waiting in some:
             if not waiting.lane.dropped:
                 waiting.acknowledged()
+
+
+def _short(letter: Message) -> Message:
+    """What the log takes, if it takes anything: where the letter came from is whole."""
+    headers = tuple((name, value[:SHORT_BYTES]) for name, value in letter.headers)
+    return letter._replace(
+        key=_prefix(letter.key, SHORT_BYTES), value=_prefix(letter.value, SHORT_BYTES), headers=headers
+    )
 
 
 def _prefix(original: bytes | None, bytes_max: int) -> bytes | None:

@@ -19,7 +19,7 @@ from engine.core.phases import Phase
 from engine.errors import HandlerFailed
 from engine.notice import Tell, commanded, notice, telling
 from engine.ports import Clock, Log, Sender, StateServer
-from engine.processor import BatchHandler, Handler, Processor, reacting
+from engine.processor import BatchHandler, Handler, Processor, reacting, waiting
 from engine.runtime.board import Notices
 from engine.runtime.circuit import Circuit
 from engine.runtime.commit import Committer
@@ -123,7 +123,7 @@ class Engine:
             holds=self._holds, circuit=Circuit(self._settings, self._tell), random=self._random,
             telemetry=self._telemetry, tell=self._tell, eased=self._fetcher.ring, wake=self._scheduler.wake,
             retried=self._retried, handled=self._scheduler.observe, fatal=self._fatal, processor=processor,
-            handler=handler, batch_handler=batch_handler,
+            handler=handler, batch_handler=batch_handler, waits=waiting(processor),
         )  # fmt: skip
 
     # ---------------------------------------------------------------- life
@@ -197,7 +197,7 @@ class Engine:
     def pause(self, *, partition: int | None = None, key: bytes | None = None) -> None:
         """Hand nothing out of the partition, of the key, or without both of the topic. What runs already ends.
 
-        Holds for this process, through rebalances, until `resume` with the same arguments.
+        Holds for this process, through rebalances, until `resume` with the same arguments. Raises ValueError: both.
         """
         self._holds.pause(partition, key)
         self._tell(commanded("paused", partition, key))

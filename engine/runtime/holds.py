@@ -25,7 +25,9 @@ class Holds:
         return self.topic or partition in self.partitions or key in self.keys
 
     def pause(self, partition: int | None = None, key: bytes | None = None) -> None:
-        """A partition, a key on whatever partition, or without both the whole topic."""
+        """A partition, a key on whatever partition, or without both the whole topic. Raises ValueError: both."""
+        if partition is not None and key is not None:
+            raise ValueError("give a partition or a key, not both: a key is paused on whatever partition it is")
         if partition is None and key is None:
             self.topic = True
         if partition is not None:
@@ -34,7 +36,9 @@ class Holds:
             self.keys.add(key)
 
     def resume(self, partition: int | None = None, key: bytes | None = None) -> None:
-        """Takes back what `pause` did with the same arguments."""
+        """Takes back what `pause` did with the same arguments. Raises ValueError: both."""
+        if partition is not None and key is not None:
+            raise ValueError("give a partition or a key, not both")
         if partition is None and key is None:
             self.topic = False
         if partition is not None:

@@ -25,7 +25,7 @@ class Intake:
         self._inline = work.inline
         self.in_flight = InFlight(work.config.in_flight_max, work.config.in_flight_bytes_max)
         self.lanes = Lanes(work.ready, self)
-        self.turns = Turns(work, self.lanes)
+        self.turns = Turns(work, self.lanes, self.in_flight)
         self._ledger: Ledger | None = None
 
     @property
@@ -66,10 +66,12 @@ class Intake:
             ]
             if any(answered):
                 self._work.circuit.succeeded()
-            return
-        alone = self._work.config.ordering == "none"
-        for event in events:
-            self._accept_key(event.key or b"", [event], event.offset if alone else "partition", inline=False)
+        else:
+            alone = self._work.config.ordering == "none"
+            for event in events:
+                self._accept_key(event.key or b"", [event], event.offset if alone else "partition", inline=False)
+        if self.in_flight.full and self._work.config.batch_linger_s:
+            self.turns.hurry()
 
     def _accept_key(self, key: bytes, events: Sequence[Event], name: LaneName, *, inline: bool) -> bool:
         """Whether the processor has answered already."""
@@ -85,7 +87,7 @@ class Intake:
                 return True
         ledger.open(key, events)
         lane = self.lanes.push(name, events)
-        if lane.lingered and len(lane.events) >= self._work.config.batch_max:
+        if lane.lingering and len(lane.events) >= self._work.config.batch_max:
             self._work.deferred.hasten(lane)
         return False
 

@@ -47,6 +47,7 @@ class Partition:
         self.halted: str | None = None
         self.committed: Committed | None = None
         self.committed_s = 0.0
+        self._let_go: anyio.Event | None = None
         self.epochs = 0
         self._config = config
         self._log = log
@@ -108,16 +109,31 @@ class Partition:
                     await self._confirm_ownership()
 
     async def drain(self, drain_s: float, commit: Callable[["Partition"], Awaitable[None]]) -> None:
-        """Finish what is open within the deadline, commit, let go. Past the deadline just let go."""
-        if self.phase is Phase.RUNNING:
-            self.phase = step(self.phase, Step.DRAIN)
-            with anyio.move_on_after(drain_s):
-                while self.ledger is not None and self.intake is not None and not self.intake.drained:  # noqa: ASYNC110
-                    await anyio.sleep(0.01)
-            if self.ledger is not None:
-                await commit(self)
-            self._say_drained()
-        self.close()
+        """Finish what is open within the deadline, commit, let go. A second call waits for the first."""
+        if self._let_go is not None:
+            await self._let_go.wait()
+            return
+        self._let_go = anyio.Event()
+        try:
+            if self.phase is Phase.RUNNING:
+                self.phase = step(self.phase, Step.DRAIN)
+                await self._finish(drain_s)
+                if self.ledger is not None:
+                    await commit(self)
+                self._say_drained()
+            self.close()
+            await self.cancel_calls()
+        finally:
+            self._let_go.set()
+
+    async def _finish(self, drain_s: float) -> None:
+        """Until everything that can be done is done, or the deadline: then nothing more begins, and what runs ends."""
+        assert self.intake is not None, "it runs"
+        self.intake.turns.drain()
+        with anyio.move_on_after(drain_s):
+            while self.ledger is not None and not self.intake.drained:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        self.intake.lanes.close()
         await self.cancel_calls()
 
     def close(self) -> None:
@@ -229,11 +245,14 @@ class Partition:
             self.intake.ledger.end(reason)
 
     async def _halt(self, error: StateError) -> None:
+        if self.phase is not Phase.RECOVERING:
+            return  # let go meanwhile: what ends this task is on its way
         self.halted = str(error)
         self._say("partition.halted", f"halted: {error}", reason=str(error))
         self.phase = step(self.phase, Step.HALT)
         await anyio.sleep(HALT_RETRY_S)
-        self.phase = step(self.phase, Step.EPOCH_ENDED)
+        if self.phase is Phase.HALTED:
+            self.phase = step(self.phase, Step.EPOCH_ENDED)
 
     async def _confirm_ownership(self) -> None:
         """After a refusal only the coordinator can say whether the partition is still ours; if not, it revokes it."""

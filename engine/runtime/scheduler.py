@@ -70,7 +70,7 @@ class Scheduler:
         if isinstance(config.concurrency, int):
             self._fixed, self._gradient = config.concurrency, None
         elif self._gradient is None or self._gradient.maximum != config.concurrency_max:
-            first = min(AUTO_FIRST, config.concurrency_max)
+            first = min(self.limit or AUTO_FIRST, config.concurrency_max)
             self._gradient = GradientLimit(minimum=1, maximum=config.concurrency_max, initial=first)
         self.wake()
 
@@ -87,7 +87,7 @@ class Scheduler:
                 try:
                     await waiting
                 finally:
-                    if not waiting.done() or waiting.cancelled():
+                    if waiting in self._idle:  # cancelled
                         self._idle.remove(waiting)
         finally:
             self._workers -= 1

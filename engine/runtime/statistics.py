@@ -153,7 +153,7 @@ def describe_partition(partition: Partition, topic: str, end: int | None, now_ms
 
 def _state(partition: Partition, intake: Intake | None) -> str:
     """`paused` is by command, or because the limit of what is in flight is reached."""
-    waits = intake is not None and (partition.paused or intake.in_flight.full)
+    waits = intake is not None and partition.reads and (partition.paused or intake.in_flight.full)
     return "paused" if waits else partition.phase.value
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import anyio
 
 from engine.core.lanes import Lane, Lanes
+from engine.core.limits import InFlight
 from engine.core.retry import retry_delay_s
 from engine.errors import HandlerFailed
 from engine.event import Counts, Dead, Event, trace_headers
@@ -45,10 +46,12 @@ class Turns:
 
     ledger: Ledger
 
-    def __init__(self, work: Work, lanes: Lanes) -> None:
+    def __init__(self, work: Work, lanes: Lanes, in_flight: InFlight) -> None:
         self._work = work
         self._lanes = lanes
+        self._in_flight = in_flight
         self._calls: dict[Lane, asyncio.Timeout] = {}
+        self._draining = self._over = False
         self._idle = anyio.Event()
         self._attributes = {TOPIC: work.config.topic, GROUP: work.config.group, OPERATION: "process", SYSTEM: "kafka"}
 
@@ -78,13 +81,22 @@ class Turns:
             await self._prepare(lane, events)
 
     def _lingers(self, lane: Lane, events: Sequence[Event]) -> bool:
-        """A batch that is not full waits once for more."""
-        config = self._work.config
-        if not config.batch_linger_s or lane.lingered or lane.single or len(events) >= config.batch_max:
+        """A batch that is not full, and may grow, waits once for more."""
+        work, config = self._work, self._work.config
+        if not config.batch_linger_s or work.handler is not None or lane.lingered or lane.single:
             return False
-        lane.lingered = True
-        self._work.deferred.push(lane, config.batch_linger_s, "its batch waits for more")
+        if self._draining or self._in_flight.full or config.ordering == "none":
+            return False  # nothing more will come
+        if len(events) >= config.batch_max or len(events) < len(lane.events):
+            return False  # full, or cut by another key
+        work.deferred.push(lane, config.batch_linger_s, "its batch waits for more")
+        lane.lingered = lane.lingering = True
         return True
+
+    def hurry(self) -> None:
+        """Batches that wait for more go on: nothing more will come."""
+        for lane in self._lanes.lingering:
+            self._work.deferred.hasten(lane)
 
     def _broken(self, lane: Lane) -> bool:
         wait_s = self._work.circuit.admit(lane)
@@ -157,7 +169,8 @@ class Turns:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # ours: the task itself ends
-            self._took(anyio.current_time() - began_s, error)
+            if not self._over:
+                self._took(anyio.current_time() - began_s, error)
             raise Failed(f"{type(error).__name__}: {error}") from error
         finally:
             del self._calls[lane]
@@ -215,28 +228,30 @@ class Turns:
     def _failed(self, lane: Lane, events: Sequence[Event], failure: Failed) -> None:
         """A batch is taken apart first; a single event is retried with back-off, then it is given up."""
         work, config, first = self._work, self._work.config, events[0]
-        if lane.dropped:
-            work.circuit.abandoned(first.key or b"")
+        if lane.dropped or self._over:
+            work.circuit.abandoned(lane)
             return
         everybody = work.circuit.failed(lane)
         lane.failing, lane.single = True, max(lane.single, len(events))
         if len(events) > 1:
             self._lanes.requeue(lane)
             return
-        work.retried()
         if everybody:
+            work.retried()
             self._lanes.requeue(lane)  # an attempt that says nothing of the event does not count
             return
         lane.attempts += 1
         if lane.attempts > config.retry_max:
             self._give_up(lane, first, str(failure))
             return
+        work.retried()
         delay_s = retry_delay_s(
             lane.attempts, base_s=config.retry_base_s, cap_s=config.retry_cap_s, chance=work.random.random()
         )
         work.deferred.push(lane, delay_s, f"attempt {lane.attempts} failed: {shortened(str(failure))}")
 
     def _give_up(self, lane: Lane, event: Event, cause: str) -> None:
+        lane.cause = cause
         match self._work.config.on_failure:
             case "dead_letter":
                 lane.verdict = cause
@@ -258,11 +273,18 @@ class Turns:
         )  # fmt: skip
 
     # ---------------------------------------------------------------- the end
+    def drain(self) -> None:
+        """From now on what is there is all that comes."""
+        self._draining = True
+        self.hurry()
+
     async def cancel(self) -> None:
         """Cancels the user code that runs, and returns when it has ended: nothing runs beside the next owner.
 
-        Call it once the lanes are dropped. Code that refuses to end is left behind after a while, with a warning.
+        Call it once the lanes are closed or dropped: what is cancelled here is neither done nor failed. Code that
+        refuses to end is left behind after a while, with a warning.
         """
+        self._over = True
         self._idle = anyio.Event()
         for timeout in self._calls.values():
             if not timeout.expired():
@@ -285,14 +307,13 @@ class Turns:
 
     def release(self, key: bytes, *, bury: bool) -> bool:
         """Ends the parking of a key: its event is tried again, or goes to the dead-letter topic. False if none was."""
-        for lane in self._lanes.held:
-            if lane.parked and (lane.events[0].key or b"") == key:
-                lane.verdict = lane.reason if bury else None
-                lane.attempts = lane.attempts if bury else 0
-                self._lanes.release(lane)
-                self._work.wake()
-                return True
-        return False
+        parked = [lane for lane in self._lanes.held if lane.parked and (lane.events[0].key or b"") == key]
+        for lane in parked:
+            lane.verdict = lane.cause if bury else None
+            lane.attempts = lane.attempts if bury else 0
+            self._lanes.release(lane)
+        self._work.wake()
+        return bool(parked)
 
 
 def _ascending(events: Sequence[Event], limit: int) -> int:

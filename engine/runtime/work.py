@@ -10,7 +10,7 @@ from engine.core.lanes import Ready
 from engine.errors import ConfigError, HandlerFailed
 from engine.notice import Tell
 from engine.ports import StateServer
-from engine.processor import BatchHandler, Handler, Processor, waiting
+from engine.processor import BatchHandler, Handler, Processor, Waits
 from engine.runtime.circuit import Circuit
 from engine.runtime.dead_letters import DeadLetters
 from engine.runtime.deferred import Deferred
@@ -44,6 +44,8 @@ class Work:
     processor: Processor | None = None
     handler: Handler | None = None
     batch_handler: BatchHandler | None = None
+    waits: Waits | None = None
+    """The processor, if what it knows can lag behind the events."""
 
     @property
     def config(self) -> EngineConfig:
@@ -61,8 +63,7 @@ class Work:
 
     def until_ms(self) -> int | None:
         """Events with a later arrival wait; None: all are handed out."""
-        waits = waiting(self.processor)
-        return waits.handles_until_ms() if waits is not None else None
+        return None if self.waits is None else self.waits.handles_until_ms()
 
 
 def check_given(config: EngineConfig, given: list[object], state: StateServer | None) -> None:

@@ -83,7 +83,7 @@ class Hand:
             for name in effects_due(totals.key, totals.period, _sum_of(totals.values))
         ]
         own = _Reacting()
-        Slice.react(cast("Slice", own), owed, cast("Any", due), [], inherited=True)
+        Slice.react(cast("Slice", own), owed, cast("Any", due), -1)
         return own.reaction.effects, own.reaction.digest
 
 

@@ -132,10 +132,13 @@ def retry_out_of_order(patch: Patch) -> None:
 def dead_letter_unacknowledged(patch: Patch) -> None:
     """A dead letter that is not acknowledged counts as written."""
 
-    async def once(letters: DeadLetters, some: list[Waiting]) -> None:
+    async def once(letters: DeadLetters, some: list[Waiting]) -> list[Waiting]:
+        messages = [letter for waiting in some for letter in waiting.letters]
         with suppress(Unanswered):
-            await letters._sender.send([letter for waiting in some for letter in waiting.letters])
-        letters._acknowledged(some)
+            await letters._sender.send(messages)
+        if messages:
+            letters._acknowledged(some, messages)
+        return []
 
     patch(DeadLetters, "_send", once)
 

@@ -237,15 +237,15 @@ class Slice:
         self.verdicts = answer.duplicates
         self._asks = ASK_WRITES
 
-    def react(
-        self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], done: Sequence[Prepared], *, inherited: bool
-    ) -> None:
+    def react(self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], low: int | None) -> None:
         """The effects that are due at `owed`; those that stand already hold nothing up."""
-        fresh = [(totals, effect) for totals, effect in effects if effect.name not in totals.standing]
-        low = (-1 if inherited else min((event.offset for event, _ in done), default=None)) if fresh else None
-        self.reaction = Reaction(
-            owed.digest, [(totals.key, totals.period, effect.name) for totals, effect in effects], low
-        )
+        fresh = any(effect.name not in totals.standing for totals, effect in effects)
+        named = [(totals.key, totals.period, effect.name) for totals, effect in effects]
+        self.reaction = Reaction(owed.digest, named, low if fresh else None)
+
+    def wait_for_reaction(self, low: int | None) -> None:
+        """Which effects are due is not known yet; nothing from `low` on is done before they are in."""
+        self.reaction = Reaction(b"", [], low)
 
     def done_offset(self) -> int:
         """The lowest offset of the slice that is not done; the epoch's position if there is none; -1 if unknown."""

@@ -17,7 +17,7 @@ from engine.config import EngineConfig
 from engine.core.record import Record
 from engine.errors import StateDamaged, Unanswered, Unsendable
 from engine.event import Effect, Message, Totals
-from engine.notice import Tell, notice
+from engine.notice import Tell, notice, shortened
 from engine.ports import Call, Sender, StateServer
 from engine.processor import Reacts
 from engine.state.calling import RESEND_BASE_S, RESEND_CAP_S, Calling, Pending, shares
@@ -38,6 +38,7 @@ from engine.state.slices import Prepared, Slice, Stage
 from engine.telemetry import Telemetry
 
 DAMAGE_RETRY_S = 5.0
+REACT_RETRY_S = 5.0
 CHECK_SLICES_MAX = 1_024
 CLEAR_LINGER_S = 0.05
 
@@ -102,7 +103,9 @@ class Writer:
 
     def inherit(self, own: Slice, owed: Owed) -> None:
         """An epoch begins with a reaction for everything that the slice still owes."""
-        self._react(own, owed, [], inherited=True)
+        self._react(own, owed, -1)
+        if own.stage is not Stage.PUBLISHING:
+            self.queue(own)
 
     # ---------------------------------------------------------------- the loops
     async def _write_forever(self) -> None:
@@ -236,9 +239,10 @@ class Writer:
         done = own.applied(answer)
         counts.events += len(done)
         self._written(done)
-        if answer.owed:
-            self._react(own, answer.owed, done, inherited=False)
         own.epoch.released(done)
+        if answer.owed:
+            low = min((event.offset for event, _ in done), default=None)
+            self._react(own, answer.owed, low)
         if own.stage is not Stage.PUBLISHING:
             self._settle(own)
 
@@ -270,20 +274,43 @@ class Writer:
         own.epoch.end(f"{kind}: {found}")
 
     # ---------------------------------------------------------------- reactions
-    def _react(self, own: Slice, owed: Owed, done: Sequence[Prepared], *, inherited: bool) -> None:
-        effects: list[tuple[Totals, Effect]] = []
-        if self._reacts is not None:
-            for totals in owed.totals:
-                effects += [(totals, effect) for effect in self._reacts.react(totals)]
-        own.react(owed, effects, done, inherited=inherited)
+    def _react(self, own: Slice, owed: Owed, low: int | None) -> None:
+        """`low`: the lowest offset that is not done before the effects are in; -1: not known."""
+        try:
+            effects = self._due(owed)
+        except Exception as error:  # noqa: BLE001 - whatever user code raises
+            self._reaction_failed(own, owed, low, error)
+            return
+        own.react(owed, effects, low)
         messages = [
             effect.message for totals, effect in effects if effect.message and effect.name not in totals.standing
         ]
         if messages:
             own.stage = Stage.PUBLISHING
             self._start(self._publish, own, messages)
-        elif inherited:
-            self.queue(own)
+
+    def _due(self, owed: Owed) -> list[tuple[Totals, Effect]]:
+        if self._reacts is None:
+            return []
+        return [(totals, effect) for totals in owed.totals for effect in self._reacts.react(totals)]
+
+    def _reaction_failed(self, own: Slice, owed: Owed, low: int | None, error: Exception) -> None:
+        """The keys go on owing, and the slice waits: what it wrote is in the totals, and not done."""
+        cause = shortened(f"{type(error).__name__}: {error}")
+        text = f"bucket {own.bucket}, partition {own.epoch.partition}: react failed, {cause}; it is called again"
+        self._tell(notice("reaction.failed", text, partition=own.epoch.partition, bucket=own.bucket, cause=cause))
+        own.stage = Stage.PUBLISHING
+        own.wait_for_reaction(low)
+        self._start(self._react_again, own, owed, low)
+
+    async def _react_again(self, own: Slice, owed: Owed, low: int | None) -> None:
+        await anyio.sleep(REACT_RETRY_S)
+        if own.epoch.ended:
+            return
+        own.stage = Stage.IN_FLIGHT
+        self._react(own, owed, low)
+        if own.stage is not Stage.PUBLISHING:
+            self._settle(own)
 
     async def _publish(self, own: Slice, messages: list[Message]) -> None:
         delay_s = RESEND_BASE_S
@@ -296,9 +323,9 @@ class Writer:
                 await anyio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RESEND_CAP_S)
             else:
+                for topic, count in Counter(message.topic for message in messages).items():
+                    self._telemetry.add(catalogue.SENT, count, catalogue.sending(topic))
                 break
-        for topic, count in Counter(message.topic for message in messages).items():
-            self._telemetry.add(catalogue.SENT, count, catalogue.sending(topic))
         self._settle(own)
 
     async def _later(self, own: Slice, delay_s: float) -> None:

@@ -1,11 +1,13 @@
 """What happens after a handler failed for the last time, and when everybody's handlers fail."""
 
+from collections.abc import Sequence
+from random import Random
+
 import anyio
 import pytest
 
-from engine import Event
-from engine.errors import HandlerFailed
-from engine.sim.broker import SimulatedEvent
+from engine import Event, HandlerFailed, Message, Unsendable
+from engine.sim.broker import SimulatedBroker, SimulatedEvent, SimulatedSender
 from engine.sim.loop import run
 from tests.simulation.plain import Away, all_committed, broker_with, parked, running, until
 
@@ -34,7 +36,7 @@ def test_failing_keys_keep_no_place_while_the_dead_letter_topic_is_away() -> Non
         async with running(broker, handle, sender=sender, concurrency=4, retry_max=0, breaker_keys=0) as engine:
             await until(lambda: len(good) == 50, within_s=1)
             await until(lambda: sender.tried > 2)
-            assert engine.statistics().counters.retries == 50
+            assert engine.statistics().counters.retries == 0
             assert broker.committed[0].offset == 0, "nothing is done before its letter is acknowledged"
             held = engine.statistics().partitions[0].held_back_by
             assert held is not None
@@ -209,5 +211,81 @@ def test_many_failing_keys_do_not_open_the_breaker_while_others_succeed() -> Non
         async with running(broker, handle, concurrency=14, retry_max=1, retry_base_s=0.01, breaker_keys=20):
             await until(all_committed(broker), within_s=10)
         assert len(broker.logs["events.dead", 0]) == 500
+
+    run(scenario)
+
+
+class Strict(SimulatedSender):
+    """Takes no message whose key or value is longer than this."""
+
+    bytes_max = 2_000
+    tried = 0
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        self.tried += 1
+        if any(max(len(message.key or b""), len(message.value or b"")) > self.bytes_max for message in messages):
+            raise Unsendable("a message is too large")
+        await super().send(messages)
+
+
+def test_a_letter_that_is_too_large_is_cut_and_no_other_is() -> None:
+    """Guards `DeadLetters._send_each`: one of many letters is refused, and nobody says which."""
+
+    async def scenario() -> None:
+        broker = SimulatedBroker(Random(1), "events", 1)
+        for key, value in ((b"a", b"x" * 5_000), (b"b", b"y" * 1_500), (b"k" * 4_000, b"z" * 1_500)):
+            broker.append("events", 0, key, value)
+        sender = Strict(broker)
+
+        async def handle(event: Event) -> None:
+            raise ValueError("poison")
+
+        async with running(broker, handle, sender=sender, retry_max=0, breaker_keys=0):
+            await until(all_committed(broker))
+        letters = {dict(letter.headers)["source-offset"]: letter for letter in broker.logs["events.dead", 0]}
+        assert letters[b"0"].value == b"x" * 1_000
+        assert letters[b"1"].value == b"y" * 1_500, "whole"
+        assert letters[b"2"].key == b"k" * 1_000
+
+    run(scenario)
+
+
+def test_a_letter_that_is_never_taken_waits_and_holds_its_own_key_alone() -> None:
+    async def scenario() -> None:
+        broker = broker_with(["a", "b", "b"])
+        sender = Strict(broker)
+
+        async def handle(event: Event) -> None:
+            if event.key == b"a":
+                sender.bytes_max = 0
+            raise ValueError("poison")
+
+        async with running(broker, handle, sender=sender, retry_max=0, breaker_keys=0, concurrency=1, stops=False):
+            await anyio.sleep(60)
+            assert sender.tried < 60, "further and further apart"
+            sender.bytes_max = 2_000
+            await until(all_committed(broker))
+        assert len(broker.logs["events.dead", 0]) == 3
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("ordering", ["key", "none"])
+def test_the_breaker_counts_what_shares_an_order(ordering: str) -> None:
+    """Without an order every event is by itself: an outage is seen though no event has a key."""
+
+    async def scenario() -> None:
+        broker = SimulatedBroker(Random(1), "events", 1)
+        for number in range(500):
+            broker.append("events", 0, b"k%d" % number if ordering == "key" else None, b"")
+
+        async def handle(event: Event) -> None:
+            await anyio.sleep(0.01)
+            raise ConnectionError("the dependency is down")
+
+        async with running(broker, handle, ordering=ordering, concurrency=10, retry_base_s=0.01, stops=False) as engine:
+            await anyio.sleep(60)
+            assert engine.statistics().lanes.breaker_open
+        assert ("events.dead", 0) not in broker.logs
 
     run(scenario)

@@ -78,14 +78,17 @@ async def test_commands_reach_the_engine(view_and_client: Both) -> None:
     view, client = view_and_client
     engine = view.engine = FakeEngine()  # type: ignore[assignment]
     assert (await client.post("/v1/pause", json={})).status_code == 204
-    assert (await client.post("/v1/pause", json={"partition": 3, "key": "kä"})).status_code == 204
+    assert (await client.post("/v1/pause", json={"partition": 3})).status_code == 204
+    assert (await client.post("/v1/pause", json={"key": "kä"})).status_code == 204
+    assert (await client.post("/v1/pause", json={"partition": 3, "key": "kä"})).status_code == 422
     assert (await client.post("/v1/resume", json={"key": "kä"})).status_code == 204
     assert (await client.post("/v1/release", json={"key": "kä", "action": "retry"})).status_code == 204
     assert (await client.post("/v1/release", json={"key": "k", "action": "dead_letter"})).status_code == 204
     key = "kä".encode()
     assert engine.called == [
         ("pause", {"partition": None, "key": None}),
-        ("pause", {"partition": 3, "key": key}),
+        ("pause", {"partition": 3, "key": None}),
+        ("pause", {"partition": None, "key": key}),
         ("resume", {"partition": None, "key": key}),
         ("release", key, False),
         ("release", b"k", True),

@@ -30,7 +30,7 @@ def test_a_reaction_names_every_effect_that_is_due() -> None:
     epoch = new_epoch(1)
     totals = Totals(b"k", PERIOD, {}, frozenset({b"50%"}))
     (own,) = epoch.slices
-    own.react(Owed(b"digest", [totals]), [(totals, Effect(b"50%")), (totals, Effect(b"80%"))], [], inherited=True)
+    own.react(Owed(b"digest", [totals]), [(totals, Effect(b"50%")), (totals, Effect(b"80%"))], -1)
     assert own.reaction is not None
     assert own.reaction.digest == b"digest"
     assert [name for _, _, name in own.reaction.effects] == [b"50%", b"80%"]
