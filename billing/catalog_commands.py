@@ -10,13 +10,13 @@ import anyio
 import orjson
 
 from billing.catalog import load_catalog
-from billing.clock import SystemClock
 from billing.config import BillingConfig
 from billing.connections import Say, make_reader, make_sender, reach_kafka
 from billing.domain.problems import InvalidCatalog, Problem
 from billing.domain.timestamps import parse_time_us, time_text
 from billing.facts import Facts, OvertakenError, apply_catalog
 from engine import Sender, Unanswered
+from engine.adapters.clock import SystemClock
 from engine.adapters.json_log import set_up_logging
 
 

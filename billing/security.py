@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from billing.clock import SystemClock
 from engine import ConfigError, Secret
+from engine.adapters.clock import SystemClock
 from engine.adapters.kafka_security import MECHANISMS, Bearer, KafkaSecurity, Login, TokenSource
 from engine.adapters.tls import Tls
 

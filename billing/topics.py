@@ -9,7 +9,6 @@ from engine.adapters.kafka import Capabilities, Topic, TopicSpec, ensure_topics
 
 DAY_MS = 86_400_000
 FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
-ARRIVALS_BOUNDED_MS = DAY_MS // 2
 
 
 def topic_specs(config: BillingConfig, *, log_append_time: bool) -> list[TopicSpec]:
@@ -53,9 +52,3 @@ async def prepare_topics(
             f"{config.retention_d}: what Redis loses could then not be counted again"
         )
     return topics
-
-
-def deletes_identities(topic: Topic) -> bool:
-    """Whether arrivals are bounded, so that identities beyond the horizon may be forgotten."""
-    bounded_ms = topic.arrivals_bounded_ms
-    return bounded_ms is not None and bounded_ms <= ARRIVALS_BOUNDED_MS

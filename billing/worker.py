@@ -8,7 +8,6 @@ import anyio
 from billing.admin.app import serve_view
 from billing.admin.view import WorkerView
 from billing.catalog import Catalog, load_catalog
-from billing.clock import SystemClock
 from billing.config import BillingConfig
 from billing.connections import (
     make_reader,
@@ -27,8 +26,8 @@ from billing.reload import Reload
 from billing.security import kafka_security
 from billing.service import Signals, quieten_collector, say
 from billing.telemetry import CATALOG_DIFFERS, CATALOG_VERSION
-from billing.topics import deletes_identities
 from engine import Engine, Observation, Sender
+from engine.adapters.clock import SystemClock
 from engine.adapters.json_log import tell
 from engine.adapters.kafka import KafkaLog, Topic
 from engine.adapters.otel import OpenTelemetry
@@ -57,7 +56,7 @@ class Worker:
     def make_engine(self, sender: Sender, topic: Topic) -> Engine:
         """The engine, not running yet."""
         config = self.config
-        if not deletes_identities(topic):
+        if not topic.bounds_arrivals:
             say(f"topic {topic.name} does not bound its timestamps: identities are remembered for ever")
         log = KafkaLog(
             config.kafka,
@@ -81,7 +80,7 @@ class Worker:
             processor=handler,
             state=self.state,
             name=self.name,
-            deletes_identities=deletes_identities(topic),
+            deletes_identities=topic.bounds_arrivals,
             telemetry=self.telemetry,
             tell=tell,
         )

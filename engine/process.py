@@ -35,8 +35,6 @@ from engine.runtime.engine import Engine
 from engine.runtime.producer import Producer
 
 AGAIN_S = 0.5
-ARRIVALS_BOUNDED_MS = 43_200_000
-"""Within half a day of the broker's clock: then identities beyond the horizon may be forgotten."""
 
 
 def _process_name() -> str:
@@ -161,7 +159,7 @@ class Assembly:
                 await anyio.sleep(AGAIN_S)
 
     def _engine(self, sender: KafkaSender, telemetry: OpenTelemetry, topic: Topic) -> Engine:
-        config, process, bounded_ms = self.config, self.process, topic.arrivals_bounded_ms
+        config, process = self.config, self.process
         log = KafkaLog(
             self.kafka, topic=config.topic, group=config.group, session_s=config.session_s,
             rebalance_s=config.rebalance_s, instance_id=config.instance_id, client_id=process.name,
@@ -170,7 +168,7 @@ class Assembly:
         return Engine(
             config, log=log, sender=sender, clock=SystemClock(), processor=self.processor, handler=self.handler,
             batch_handler=self.batch_handler, state=self.state, name=process.name, telemetry=telemetry,
-            deletes_identities=bounded_ms is not None and bounded_ms <= ARRIVALS_BOUNDED_MS, tell=self._tell,
+            deletes_identities=topic.bounds_arrivals, tell=self._tell,
         )  # fmt: skip
 
     # ---------------------------------------------------------------- what is said

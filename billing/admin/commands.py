@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True):
-    """A partition, a key, both, or neither: the topic."""
+    """A partition, a key, or neither: the topic."""
 
     partition: int | None = None
     key: str | None = None

@@ -21,7 +21,6 @@ from billing.api.recent import RecentEvents
 from billing.api.services import Services, Waiting
 from billing.api.stream import Publisher
 from billing.catalog import Catalog, load_catalog
-from billing.clock import SystemClock
 from billing.config import BillingConfig
 from billing.connections import (
     LateSender,
@@ -47,6 +46,7 @@ from billing.status import PipelineStatus
 from billing.store import Store
 from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
 from engine import Event, Observation, StateReader, board_of
+from engine.adapters.clock import SystemClock
 from engine.adapters.json_log import tell
 from engine.adapters.kafka import LogReader
 from engine.adapters.otel import OpenTelemetry

@@ -11,12 +11,12 @@ import orjson
 from billing.audit.compare import Comparison, Difference
 from billing.audit.facts import CatalogRules, read_rules
 from billing.audit.run import CannotTell, Report, Settings, compare_all
-from billing.clock import SystemClock
 from billing.config import BillingConfig
 from billing.connections import make_state
 from billing.last_audit import post_audit
 from billing.security import kafka_security
 from engine import ConfigError, Event, OffsetOutOfRange, StateDamaged, StateReader, Unanswered
+from engine.adapters.clock import SystemClock
 from engine.adapters.kafka import LogReader
 
 CONNECT_S = 20.0

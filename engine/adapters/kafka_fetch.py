@@ -28,7 +28,6 @@ from engine.adapters import kafka_inside as inside
 from engine.adapters.kafka_client import answered, describe
 from engine.adapters.kafka_inflate import InflatesTooMuch
 from engine.errors import Unanswered
-from engine.event import memory_bytes
 from engine.ports import OffsetOutOfRange
 
 BEYOND_END_S = 5.0
@@ -165,7 +164,7 @@ class RecordFetcher:
                 self._check_inside(partition)
                 if not inside.has_records(self._consumer, topic_partition) or not self.readable(partition):
                     continue
-                records = inside.take(self._consumer, topic_partition, left, left_bytes)
+                records, left_bytes = inside.take(self._consumer, topic_partition, left, left_bytes)
             except NoOffsetForPartitionError:
                 continue  # assigned, and not sought yet
             except (KafkaError, OffsetOutOfRange) as error:
@@ -176,7 +175,6 @@ class RecordFetcher:
             if records:
                 taken[partition] = records
                 left -= len(records)
-                left_bytes -= sum(map(memory_bytes, records))
                 if left <= 0 or left_bytes <= 0:
                     break
         return taken

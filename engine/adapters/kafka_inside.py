@@ -36,8 +36,10 @@ def has_records(consumer: AIOKafkaConsumer, partition: TopicPartition) -> bool:
 
 def take(
     consumer: AIOKafkaConsumer, partition: TopicPartition, records_max: int, bytes_max: int
-) -> list[ConsumerRecord[bytes, bytes]]:
+) -> tuple[list[ConsumerRecord[bytes, bytes]], int]:
     """As `getmany` of one partition that has records, but it ends also with the record that reaches `bytes_max`.
+
+    Returns the records, and what is left of `bytes_max`.
 
     Records are decoded one by one: what a well compressed chunk holds may be hundreds of times its own size. What
     cannot be decoded raises KafkaError once everything before it is taken.
@@ -48,9 +50,9 @@ def take(
     error: KafkaError | None = None
     with consumer._subscription.fetch_context():
         if isinstance(fetched, FetchResult):
-            error = _decode(fetched, partition, taken, records_max, bytes_max)
+            error, bytes_max = _decode(fetched, partition, taken, records_max, bytes_max)
             if fetched.has_more():
-                return taken
+                return taken, bytes_max
         del fetcher._records[partition]
         fetcher._notify(fetcher._wait_consume_future)
     if not isinstance(fetched, FetchResult):
@@ -59,28 +61,28 @@ def take(
         if not taken:
             raise error
         fetcher._set_error(partition, error)  # for the next call
-    return taken
+    return taken, bytes_max
 
 
 def _decode(
     fetched: Any, partition: TopicPartition, taken: list[ConsumerRecord[bytes, bytes]], records_max: int, bytes_max: int
-) -> KafkaError | None:
-    """Appends to `taken`, and moves the position past it. Returns what kept it from going on."""
+) -> tuple[KafkaError | None, int]:
+    """Appends to `taken`, and moves the position past it. Returns what kept it from going on, and the bytes left."""
     error: KafkaError | None = None
     if not fetched.check_assignment(partition) or not fetched.has_more():
-        return None
+        return None, bytes_max
     try:
         for record in fetched._partition_records:
             taken.append(record)
             bytes_max -= memory_bytes(record)
             if len(taken) >= records_max or bytes_max <= 0:
                 fetched._update_position()
-                return None
+                return None, bytes_max
     except KafkaError as caught:
         error = caught
     fetched._update_position()
     fetched._partition_records = None
-    return error
+    return error, bytes_max
 
 
 def next_records(consumer: AIOKafkaConsumer) -> "asyncio.Future[None]":

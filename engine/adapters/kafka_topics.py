@@ -34,6 +34,10 @@ MISTAKES = (
 )
 
 
+ARRIVALS_BOUNDED_MS = 12 * 60 * 60 * 1_000
+"""From the broker's clock, before or after: then the timestamps of a partition go back by less than a day."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """A topic as it is made where it is missing. `settings` are Kafka's own names, such as `retention.ms`."""
@@ -65,6 +69,12 @@ class Topic:
         """How long events are kept; -1 is for ever, None unknown."""
         value = self.settings.get("retention.ms")
         return None if value is None else int(value)
+
+    @property
+    def bounds_arrivals(self) -> bool:
+        """Whether timestamps are bounded so that identities beyond the horizon may be forgotten."""
+        bounded_ms = self.arrivals_bounded_ms
+        return bounded_ms is not None and bounded_ms <= ARRIVALS_BOUNDED_MS
 
     @property
     def arrivals_bounded_ms(self) -> int | None:

@@ -259,5 +259,5 @@ class Slice:
 
 
 def day_before(now_ms: int) -> int:
-    """The arrival day that a slice at the log's end may claim, by a clock read before the fetch that showed the end."""
+    """The arrival day that a slice at the log's end may claim, by a clock read before the log was asked for it."""
     return max(BEGINNING, arrival_day(now_ms) - 1)

@@ -1,10 +1,6 @@
 """TLS and users of Redis, alone and in a cluster: right credentials work, wrong ones are named, none is shown."""
 
 import asyncio
-import logging
-import os
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,39 +11,9 @@ from engine.embedded.process import free_port
 from engine.embedded.redis import EmbeddedRedis
 from engine.embedded.resp import ask
 from tests.integration.certificates import HOST, Authority, tls_relay
-from tests.integration.secured import ACL, PASSWORD, USER, WRONG, guarded_redis, shown, shown_in_logs
+from tests.integration.secured import ACL, PASSWORD, USER, WRONG, shown
 
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if shutil.which("openssl") is None and not os.environ.get("CI"):
-        pytest.skip("the command openssl is not installed")
-    return Authority(tmp_path_factory.mktemp("trust") / "ours", "ours")
-
-
-@pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("trust") / "theirs", "theirs")
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[EmbeddedRedis]:
-    with guarded_redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def certified(authority: Authority) -> Tls:
-    certificate, key = authority.issue("worker")
-    return Tls(ca_file=authority.ca_file, certificate_file=certificate, key_file=key)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_shown(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Everything that any library logs, down to the last detail, is free of what must not be seen."""
-    caplog.set_level(logging.DEBUG)
-    yield
-    assert not shown_in_logs(caplog.get_records("call"))
+pytestmark = pytest.mark.usefixtures("nothing_is_shown")
 
 
 async def use(server: RedisServer) -> None:

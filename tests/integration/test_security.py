@@ -1,11 +1,8 @@
 """TLS, users and tokens on real servers: right credentials work end to end, wrong ones are named, none is shown."""
 
 import asyncio
-import logging
 import os
-import shutil
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 from billing.config import BillingConfig, load_config
 from billing.connections import make_reader, make_sender, make_state, reach_kafka, reach_redis
 from engine import ConfigError, Message, Secret
+from engine.adapters.clock import SystemClock
 from engine.adapters.kafka import (
     Bearer,
     KafkaLog,
@@ -38,24 +36,10 @@ from tests.integration.secured import (
     USER,
     WRONG,
     Secured,
-    guarded_redis,
     secured_kafka,
     shown,
-    shown_in_logs,
     token,
 )
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if shutil.which("openssl") is None and not os.environ.get("CI"):
-        pytest.skip("the command openssl is not installed")
-    return Authority(tmp_path_factory.mktemp("trust") / "ours", "ours")
-
-
-@pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("trust") / "theirs", "theirs")
 
 
 @pytest.fixture(scope="module")
@@ -67,32 +51,7 @@ def secured(authority: Authority) -> Iterator[Secured]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[EmbeddedRedis]:
-    with guarded_redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def certified(authority: Authority) -> Tls:
-    certificate, key = authority.issue("worker")
-    return Tls(ca_file=authority.ca_file, certificate_file=certificate, key_file=key)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_shown(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Everything that any library logs, down to the last detail, is free of what must not be seen.
-
-    It guards the filter in `kafka_login.py`: without it aiokafka logs passwords and tokens at DEBUG.
-    """
-    caplog.set_level(logging.DEBUG)
-    yield
-    assert not shown_in_logs(caplog.get_records("call"))
-
-
-class WallClock:
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+pytestmark = pytest.mark.usefixtures("nothing_is_shown")
 
 
 class Assigned:
@@ -170,12 +129,12 @@ async def test_tokens_from_a_file_and_from_a_command(
     from_file = KafkaSecurity(tls=secured.tls, sasl=Bearer(token_from_file(file)))
     await round_trip(secured.at("TOKENS"), from_file, new_name("token"))
     script = f"open({str(calls)!r}, 'a').write('x'); print(open({str(file)!r}).read())"
-    source = token_from_command([sys.executable, "-c", script], WallClock())
+    source = token_from_command([sys.executable, "-c", script], SystemClock())
     from_command = KafkaSecurity(tls=secured.tls, sasl=Bearer(source))
     await round_trip(secured.at("TOKENS"), from_command, new_name("token"))
     assert calls.read_text() == "x"
     file.write_text(token(lasts_s=5))
-    short = token_from_command([sys.executable, "-c", script], WallClock())
+    short = token_from_command([sys.executable, "-c", script], SystemClock())
     await short()
     await short()
     assert calls.read_text() == "xxx"
@@ -217,7 +176,7 @@ async def test_a_missing_client_certificate_is_said(secured: Secured) -> None:
 async def test_tokens_that_cannot_be_had_or_have_ended_are_said(secured: Secured, tmp_path: Path) -> None:
     expired = tmp_path / "expired"
     expired.write_text(token(lasts_s=-60))
-    failing = token_from_command([sys.executable, "-c", "import sys; print('x'); sys.exit(3)"], WallClock())
+    failing = token_from_command([sys.executable, "-c", "import sys; print('x'); sys.exit(3)"], SystemClock())
     for source, expected in (
         (token_from_file(tmp_path / "none"), "none cannot be read: No such file"),
         (token_from_file(expired), "the token was refused: invalid_token"),
