@@ -30,7 +30,7 @@ def test_several_members_and_padding_are_one_stream() -> None:
     assert inflate(gzip.compress(b"one ") + gzip.compress(b"two") + bytes(8)) == b"one two"
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"cut off")[:-9]])
+@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"cut off")[:-9]], ids=["no gzip", "cut off"])
 def test_what_is_no_stream_is_corrupt(packed: bytes) -> None:
     with pytest.raises(CorruptRecordException):
         inflate(packed)
