@@ -10,6 +10,7 @@ once and keep them.
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, Self, TypeAlias
 
 QUARTER_S = 900
@@ -48,6 +49,12 @@ class Series(NamedTuple):
     name: bytes
 
 
+@lru_cache(maxsize=65_536)
+def _series_of(packed: bytes) -> Series:
+    """What a cell holds after its start: whoever reads a month asks for the same few over and over."""
+    return Series(Aggregate(packed[0]), packed[1:])
+
+
 class Cell(bytes):
     """Start (quarters of an hour since 1970, 4 bytes), aggregate (1 byte), series name: all big-endian."""
 
@@ -67,7 +74,7 @@ class Cell(bytes):
 
     @property
     def series(self) -> Series:
-        return Series(Aggregate(self[4]), bytes(self[5:]))
+        return _series_of(self[4:])
 
 
 class Period(bytes):

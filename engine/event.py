@@ -7,6 +7,8 @@ hot path.
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from engine.aggregate import Cell, Period, Reading, Series, Value
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
@@ -50,12 +52,22 @@ with a lane of its own, 2,500 with a dead letter that waits."""
 def memory_bytes(event: Event) -> int:
     """What the event counts against limits of bytes."""
     size = EVENT_BYTES + len(event.key or b"") + len(event.value or b"")
-    for name, value in event.headers:
-        size += len(name) + len(value or b"")
+    if event.headers:
+        size += sum([len(name) + len(value or b"") for name, value in event.headers])
     return size
 
 
-class Counts(NamedTuple):
+def memory_bytes_of(events: Sequence[Event]) -> int:
+    """The sum of their `memory_bytes`."""
+    if len(events) == 1:
+        return memory_bytes(events[0])
+    size = EVENT_BYTES * len(events) + sum([len(event.key or b"") + len(event.value or b"") for event in events])
+    for headers in [event.headers for event in events if event.headers]:
+        size += sum([len(name) + len(value or b"") for name, value in headers])
+    return size
+
+
+class Counts(msgspec.Struct, frozen=True, gc=False):
     """The event counts, unless its identity is remembered already.
 
     `identity` is 16 bytes, made by `identity_of`. `adds` names the cells that it moves and by how much (none: the

@@ -83,6 +83,10 @@ class Telemetry(Protocol):
         """One value of a histogram."""
         ...
 
+    def recorder(self, metric: Metric, attributes: Attributes = NONE) -> Callable[[float], None]:
+        """`record` for always the same metric and attributes, where it happens often."""
+        ...
+
     def observe(self, metrics: Iterable[Metric], read: Callable[[], Iterable[Observation]]) -> None:
         """Call `read` whenever these counters and gauges are asked for, once for all of them."""
         ...
@@ -113,6 +117,9 @@ class Silence:
 
     def record(self, metric: Metric, value: float, attributes: Attributes = NONE) -> None:
         """Nothing."""
+
+    def recorder(self, metric: Metric, attributes: Attributes = NONE) -> Callable[[float], None]:
+        return lambda value: None
 
     def observe(self, metrics: Iterable[Metric], read: Callable[[], Iterable[Observation]]) -> None:
         """Nothing."""

@@ -124,6 +124,10 @@ class Processes:
         log = self.folder / f"{name}.log"
         self._pids[name] = self._supervisor.start([*command, "--config", str(self.settings_path)], log)
 
+    def pid(self, name: str) -> int:
+        """The process id of one that was started."""
+        return self._pids[name]
+
     def check(self) -> None:
         """Raises StepFailed if one has ended."""
         for name, pid in self._pids.items():

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
@@ -27,6 +27,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from engine.adapters import kafka_inside as inside
 from engine.adapters.kafka_client import answered, describe
 from engine.adapters.kafka_inflate import InflatesTooMuch
+from engine.adapters.kafka_records import Record
 from engine.errors import Unanswered
 from engine.ports import OffsetOutOfRange
 
@@ -55,7 +56,7 @@ class RecordFetcher:
 
     async def fetch(
         self, partitions: Sequence[int], *, events_max: int, wait_s: float, bytes_max: int | None = None
-    ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
+    ) -> dict[int, Sequence[Record]]:
         """As `Log.fetch`. Cancelling it loses nothing."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
@@ -147,11 +148,9 @@ class RecordFetcher:
                         ends[partition] = int(stable if stable >= 0 else mark)
         return ends
 
-    def _take(
-        self, partitions: Sequence[int], events_max: int, bytes_max: int
-    ) -> dict[int, Sequence[ConsumerRecord[bytes, bytes]]]:
+    def _take(self, partitions: Sequence[int], events_max: int, bytes_max: int) -> dict[int, Sequence[Record]]:
         """What is there now. Awaits nothing, so it happens as a whole or not at all."""
-        taken: dict[int, Sequence[ConsumerRecord[bytes, bytes]]] = {}
+        taken: dict[int, Sequence[Record]] = {}
         self._check_alive()
         if inside.reassigning(self._consumer):
             return taken

@@ -1,4 +1,6 @@
-"""Everything that the adapter reads of aiokafka's inside, in one place: what has no public name, and why it is needed.
+"""Everything that the adapter reads of aiokafka's inside: what has no public name, and why it is needed.
+
+Only how records are decoded is elsewhere, in `kafka_records.py`.
 
 Written against aiokafka 0.14, which is pinned; `tests/integration/test_kafka_adapter.py` runs through all of it.
 """
@@ -9,11 +11,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
 
-from engine.event import memory_bytes
+from engine.adapters.kafka_records import FetchedRecords, Record
+from engine.event import memory_bytes_of
 
 
 def partition_state(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
@@ -36,7 +39,7 @@ def has_records(consumer: AIOKafkaConsumer, partition: TopicPartition) -> bool:
 
 def take(
     consumer: AIOKafkaConsumer, partition: TopicPartition, records_max: int, bytes_max: int
-) -> tuple[list[ConsumerRecord[bytes, bytes]], int]:
+) -> tuple[list[Record], int]:
     """As `getmany` of one partition that has records, but it ends also with the record that reaches `bytes_max`.
 
     Returns the records, and what is left of `bytes_max`.
@@ -46,7 +49,7 @@ def take(
     """
     fetcher = consumer._fetcher
     fetched = fetcher._records[partition]
-    taken: list[ConsumerRecord[bytes, bytes]] = []
+    taken: list[Record] = []
     error: KafkaError | None = None
     with consumer._subscription.fetch_context():
         if isinstance(fetched, FetchResult):
@@ -65,23 +68,22 @@ def take(
 
 
 def _decode(
-    fetched: Any, partition: TopicPartition, taken: list[ConsumerRecord[bytes, bytes]], records_max: int, bytes_max: int
+    fetched: Any, partition: TopicPartition, taken: list[Record], records_max: int, bytes_max: int
 ) -> tuple[KafkaError | None, int]:
     """Appends to `taken`, and moves the position past it. Returns what kept it from going on, and the bytes left."""
-    error: KafkaError | None = None
     if not fetched.check_assignment(partition) or not fetched.has_more():
         return None, bytes_max
+    if not isinstance(fetched._partition_records, FetchedRecords):
+        fetched._partition_records = FetchedRecords(partition, fetched._partition_records)
+    error: KafkaError | None = None
+    more = False
     try:
-        for record in fetched._partition_records:
-            taken.append(record)
-            bytes_max -= memory_bytes(record)
-            if len(taken) >= records_max or bytes_max <= 0:
-                fetched._update_position()
-                return None, bytes_max
+        more, bytes_max = fetched._partition_records.take(taken, records_max, bytes_max)
     except KafkaError as caught:
-        error = caught
+        error, bytes_max = caught, bytes_max - memory_bytes_of(taken)
     fetched._update_position()
-    fetched._partition_records = None
+    if not more:
+        fetched._partition_records = None
     return error, bytes_max
 
 

@@ -30,6 +30,8 @@ from engine.ports import Committed, RebalanceListener
 REFUSALS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 METADATA_MAX_AGE_MS = 10_000
 """How soon added partitions are seen."""
+HEARTBEAT_MS_MAX = 1_000
+"""By a heartbeat a member hears that the group rebalances: so long has nobody the partitions of one that has left."""
 IDLE_FOREVER_MS = 2**31 - 1
 """aiokafka leaves the group where nobody fetches for a while; ours may wait for Redis as long as it takes."""
 CONFIRM_RETRY_S = 0.5
@@ -64,7 +66,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=group,
             group_instance_id=instance_id,
             session_timeout_ms=round(session_s * 1000),
-            heartbeat_interval_ms=round(session_s * 100),
+            heartbeat_interval_ms=min(HEARTBEAT_MS_MAX, round(session_s * 100)),
             rebalance_timeout_ms=round(rebalance_s * 1000),
             max_poll_interval_ms=IDLE_FOREVER_MS,
             partition_assignment_strategy=(RangePartitionAssignor,),

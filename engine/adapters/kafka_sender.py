@@ -27,8 +27,10 @@ from engine.event import Message
 MESSAGE_BYTES_MAX = 1024 * 1024
 """Key, value and headers of one message together, a little less; also what brokers take unless told otherwise."""
 BATCH_BYTES_MAX = 512 * 1024
-LINGER_MS = 20
-"""How long a message waits for others to share its batch: each fetch of the embedded broker scans all batches."""
+LINGER_MS = 1
+"""How long a message waits for others to share its batch: those that come meanwhile share the next one."""
+LINGER_EMBEDDED_MS = 20
+"""The same where the broker knows no idempotence, as the embedded one: each of its fetches scans all batches."""
 SEND_S = 30.0
 STOP_S = 10.0
 NEVER = (
@@ -47,7 +49,7 @@ class KafkaSender:
         bootstrap: str,
         *,
         idempotent: bool = True,
-        linger_ms: int = LINGER_MS,
+        linger_ms: int | None = None,
         send_s: float = SEND_S,
         client_id: str = "keylane",
         security: KafkaSecurity | None = None,
@@ -56,7 +58,7 @@ class KafkaSender:
         """`idempotent`: where the broker knows it (see `probe`). `send_s`: after this a send is unanswered."""
         self._servers = Servers(bootstrap, security)
         self._idempotent = idempotent
-        self._linger_ms = linger_ms
+        self._linger_ms = linger_ms or (LINGER_MS if idempotent else LINGER_EMBEDDED_MS)
         self._send_s = send_s
         self._client_id = client_id
         self._waiting = waiting

@@ -1,5 +1,7 @@
 """Telemetry by OpenTelemetry's SDK: metrics as Prometheus text, spans to an exporter if one is given.
 
+What is recorded often, the values of histograms, is counted beside the SDK (`otel_histograms.py`).
+
 Each instance has a registry of its own. Metrics are pulled: `exposition()` reads them in the caller's thread, so it
 belongs on the event loop's.
 """
@@ -10,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import context, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram
+from opentelemetry.metrics import CallbackOptions, Counter
 from opentelemetry.metrics import Observation as Observed
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
@@ -21,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from engine.adapters.otel_histograms import Histograms
 from engine.event import Headers, trace_headers
 from engine.telemetry import NONE, Attributes, Metric, Observation, Span
 
@@ -40,7 +43,8 @@ class OpenTelemetry:
         self._metrics = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self._meter = self._metrics.get_meter(SCOPE)
         self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms = Histograms(_check)
+        self._registry.register(self._histograms)
         self._spans: TracerProvider | None = None
         self._allowance = _Allowance()
         if spans is not None:
@@ -56,14 +60,10 @@ class OpenTelemetry:
         counter.add(amount, attributes)
 
     def record(self, metric: Metric, value: float, attributes: Attributes = NONE) -> None:
-        _check(metric, "histogram", attributes)
-        histogram = self._histograms.get(metric.name)
-        if histogram is None:
-            histogram = self._meter.create_histogram(
-                metric.name, metric.unit, metric.about, explicit_bucket_boundaries_advisory=metric.bounds
-            )
-            self._histograms[metric.name] = histogram
-        histogram.record(value, attributes)
+        self._histograms.recorder(metric, attributes)(value)
+
+    def recorder(self, metric: Metric, attributes: Attributes = NONE) -> Callable[[float], None]:
+        return self._histograms.recorder(metric, attributes)
 
     def observe(self, metrics: Iterable[Metric], read: Callable[[], Iterable[Observation]]) -> None:
         source = _Source(read)

@@ -29,6 +29,8 @@ class Breaker:
         self._until_s = 0.0
         self._probe: Hashable = None
         self._probing = False
+        self.calm = True
+        """Nobody has begun to fail since the last success: another one changes nothing."""
 
     @property
     def is_open(self) -> bool:
@@ -48,6 +50,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """A call of anybody succeeded: the dependency is there."""
+        self.calm = True
         self._failed.clear()
         self._wait_s = 0.0
         self._probe, self._probing = None, False
@@ -57,6 +60,7 @@ class Breaker:
 
         While it is open only the probe's answer is news: other calls began before it opened.
         """
+        self.calm = False
         if self.is_open:
             if self._probing and key == self._probe:
                 self._open_for(min(2 * self._wait_s, self._open_max_s), now_s)

@@ -12,11 +12,15 @@ queues served round robin); a turn is one batch here.
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from itertools import islice
+from typing import Final
 
 from engine.event import Event
 
 LaneName = Hashable
 """What shares an order: a key, a partition, or a single event."""
+
+ARRIVALS: Final = object()
+"""The name of a lane of events of any name, in the order of their offsets: while it is there, there is no other."""
 
 
 class Lane:
@@ -94,7 +98,8 @@ class Ready:
         lane = queue.popleft()
         self._count -= 1
         if queue:
-            self._queues.move_to_end(owner)
+            if len(self._queues) > 1:
+                self._queues.move_to_end(owner)
         else:
             del self._queues[owner]
         lane.running = True
@@ -138,6 +143,20 @@ class Lanes:
         lane.events.extend(events)
         return lane
 
+    def begin(self, name: LaneName, event: Event) -> Lane:
+        """A lane that runs with this event already."""
+        lane = self._lanes[name] = Lane(name, self._owner)
+        lane.events.append(event)
+        lane.running = True
+        lane.reason = "running"
+        return lane
+
+    def remove(self, lane: Lane) -> None:
+        """It runs, and takes no further turn: its events go elsewhere."""
+        lane.running = False
+        if not lane.dropped:
+            del self._lanes[lane.name]
+
     def advance(self, lane: Lane, count: int) -> None:
         """The first `count` events are finished: the one behind them has not failed yet."""
         if lane.dropped:
@@ -146,8 +165,11 @@ class Lanes:
         lane.failing = lane.lingered = False
         lane.single = max(0, lane.single - count)
         lane.verdict = None
-        for _ in range(count):
+        if count == 1:
             lane.events.popleft()
+        else:
+            for _ in range(count):
+                lane.events.popleft()
 
     def finish(self, lane: Lane, count: int) -> None:
         """A turn ends with the first `count` events finished."""

@@ -4,27 +4,33 @@ An offset is *open* from `open()` until `complete()`. `committable` is exclusive
 next after a restart, so everything below it is done. Gaps in the log are crossed: they never arrive.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
-SLACK = 1_024
-"""Offsets that are done and still remembered, beside as many as are open."""
+Item = TypeVar("Item")
 
 
-class OffsetTracker:
-    """Call it from one task only. All operations are amortised O(1); its size follows what is open."""
+class OffsetTracker(Generic[Item]):
+    """Call it from one task only. Its size follows what is open.
+
+    Opening and completing are O(1); looking for the lowest open offset passes over places of what was completed.
+    """
 
     def __init__(self, start: int) -> None:
         assert start >= 0
         self._position = start
-        self._window: deque[int] = deque()
-        """Ascending; of those that are done, the first is none."""
-        self._open: set[int] = set()
+        self._open: dict[int, Item | None] = {}
+        """What lies at each open offset, ascending: a dictionary keeps the order, and makes room when it grows."""
 
     @property
     def committable(self) -> int:
         """The lowest open offset, or the position when nothing is open."""
-        return self._window[0] if self._window else self._position
+        return next(iter(self._open), self._position)
+
+    @property
+    def oldest(self) -> Item | None:
+        """What lies at the lowest open offset."""
+        return next(iter(self._open.values()), None)
 
     @property
     def position(self) -> int:
@@ -37,26 +43,28 @@ class OffsetTracker:
 
     def open_offsets(self) -> Iterator[int]:
         """The open offsets, ascending. Everything else in [`committable`, `position`) is done or a gap."""
-        return (offset for offset in self._window if offset in self._open)
+        return iter(self._open)
 
-    def open(self, offset: int) -> None:
-        """Start tracking `offset`, which lies at or past the position."""
-        assert offset >= self._position, f"offset {offset} arrived, {self._position} or higher was expected"
-        self._window.append(offset)
-        self._open.add(offset)
-        self._position = offset + 1
+    def open(self, items: dict[int, Item | None]) -> None:
+        """Start tracking offsets, ascending, which lie at or past the position."""
+        if items:
+            first, last = next(iter(items)), next(reversed(items))
+            assert first >= self._position, f"offset {first} arrived, {self._position} or higher was expected"
+            assert last - first >= len(items) - 1, f"offsets {first} to {last} do not ascend"
+            self._open.update(items)
+            self._position = last + 1
 
     def read_to(self, position: int) -> None:
         """Everything below `position` was delivered or is a gap."""
         self._position = max(self._position, position)
 
-    def complete(self, offset: int) -> None:
-        """Mark an open offset as done."""
-        assert self._window, "nothing is open"
-        assert self._window[0] <= offset < self._position, f"offset {offset} is not open"
-        assert offset in self._open, f"offset {offset} was completed before"
-        self._open.remove(offset)
-        while self._window and self._window[0] not in self._open:
-            self._window.popleft()
-        if len(self._window) > 2 * len(self._open) + SLACK:  # one that stays open must not keep all that follow
-            self._window = deque(self.open_offsets())
+    def complete(self, offsets: Iterable[int]) -> None:
+        """Mark open offsets as done."""
+        still_open = self._open
+        for offset in offsets:
+            assert offset in still_open, f"offset {offset} was completed before, or never opened"
+            del still_open[offset]
+
+    def forget_items(self) -> None:
+        """Let go of what lies at the open offsets, which stay open."""
+        self._open = dict.fromkeys(self._open)

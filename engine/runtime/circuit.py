@@ -25,13 +25,13 @@ class Circuit:
 
     def admit(self, lane: Lane) -> float:
         """0.0: call; else the seconds to wait before asking again."""
-        if self._breaker is None:
+        if self._breaker is None or not self._breaker.is_open:
             return 0.0
         return self._breaker.admit(_name(lane), anyio.current_time(), failing=lane.failing)
 
     def succeeded(self) -> None:
         """User code returned, for whatever key."""
-        if self._breaker is None:
+        if self._breaker is None or self._breaker.calm:
             return
         self._say_closed("the circuit breaker is closed: a handler has succeeded")
         self._breaker.succeeded()

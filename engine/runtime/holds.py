@@ -12,11 +12,9 @@ class Holds:
         self.topic = False
         self.partitions: set[int] = set()
         self.keys: set[bytes] = set()
+        self.any = False
+        """Whether anything is held: asked for every event."""
         self._released = released
-
-    @property
-    def any(self) -> bool:
-        return self.topic or bool(self.partitions) or bool(self.keys)
 
     def holds_partition(self, partition: int) -> bool:
         return self.topic or partition in self.partitions
@@ -34,6 +32,7 @@ class Holds:
             self.partitions.add(partition)
         if key is not None:
             self.keys.add(key)
+        self.any = True
 
     def resume(self, partition: int | None = None, key: bytes | None = None) -> None:
         """Takes back what `pause` did with the same arguments. Raises ValueError: both."""
@@ -45,4 +44,5 @@ class Holds:
             self.partitions.discard(partition)
         if key is not None:
             self.keys.discard(key)
+        self.any = self.topic or bool(self.partitions) or bool(self.keys)
         self._released()

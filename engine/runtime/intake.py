@@ -8,9 +8,9 @@ processor knows) goes through the key's lane, whose turns are in `turns.py`.
 import inspect
 from collections.abc import Awaitable, Sequence
 
-from engine.core.lanes import Lane, LaneName, Lanes
+from engine.core.lanes import ARRIVALS, Lane, LaneName, Lanes
 from engine.core.limits import InFlight
-from engine.event import Counts, Dead, Event, memory_bytes
+from engine.event import Counts, Dead, Event, memory_bytes_of
 from engine.runtime.ledger import Ledger
 from engine.runtime.turns import Turns
 from engine.runtime.work import Work
@@ -23,6 +23,7 @@ class Intake:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._inline = work.inline
+        self._arrives = work.handler is not None and work.config.ordering != "partition"
         self.in_flight = InFlight(work.config.in_flight_max, work.config.in_flight_bytes_max)
         self.lanes = Lanes(work.ready, self)
         self.turns = Turns(work, self.lanes, self.in_flight)
@@ -38,7 +39,10 @@ class Intake:
 
     def released(self, prepared: Sequence[Prepared]) -> None:
         """These events are done with: they leave the partition's limits."""
-        if self.in_flight.remove(len(prepared), sum([memory_bytes(event) for event, _ in prepared])):
+        self.left([event for event, _ in prepared])
+
+    def left(self, events: Sequence[Event]) -> None:
+        if self.in_flight.remove(len(events), memory_bytes_of(events)):
             self._work.eased()
 
     # ---------------------------------------------------------------- reading
@@ -46,61 +50,65 @@ class Intake:
         """Events of a fetch, ascending; `position` is where the next fetch starts."""
         newest = max([event.timestamp for event in events], default=None)
         events = self.ledger.read(events, position, newest)
-        limit = self._work.until_ms()
-        inline = self._inline and (limit is None or newest is None or newest <= limit)
-        holds = self._work.holds
-        if holds.any and events and holds.holds_partition(events[0].partition):
-            inline = False  # paused while the fetch was under way: its lanes are held at their turn
-        if self._work.config.ordering == "key":
-            groups: dict[bytes, list[Event]] = {}
-            for event in events:
-                key = event.key or b""
-                group = groups.get(key)
-                if group is None:
-                    groups[key] = [event]
-                else:
-                    group.append(event)
-            held = holds.keys
-            answered = [
-                self._accept_key(key, group, key, inline=inline and key not in held) for key, group in groups.items()
-            ]
-            if any(answered):
-                self._work.circuit.succeeded()
-        else:
-            alone = self._work.config.ordering == "none"
-            for event in events:
-                self._accept_key(event.key or b"", [event], event.offset if alone else "partition", inline=False)
+        if not events:
+            return
+        self.in_flight.add(len(events), memory_bytes_of(events))
+        if self._arrives and (ARRIVALS in self.lanes or not (self.lanes or self._work.holds.any)):
+            self.lanes.push(ARRIVALS, events)  # nothing runs or waits before them: they need no lanes yet
+            return
+        match self._work.config.ordering:
+            case "key":
+                groups = by_key(events)
+                if self._answers_inline(events[0].partition, newest):
+                    groups = self._answer(groups)
+                for key, group in groups.items():
+                    self._push(key, group, key)
+            case "partition":
+                for event in events:
+                    self._push(event.key or b"", [event], "partition")
+            case "none":
+                for event in events:
+                    self._push(event.key or b"", [event], event.offset)
         if self.in_flight.full and self._work.config.batch_linger_s:
             self.turns.hurry()
 
-    def _accept_key(self, key: bytes, events: Sequence[Event], name: LaneName, *, inline: bool) -> bool:
-        """Whether the processor has answered already."""
-        ledger = self.ledger
-        events = ledger.undone(key, events)
-        if not events:
-            return False
-        self.in_flight.add(len(events), sum(map(memory_bytes, events)))
-        if inline and name not in self.lanes:
-            answers = self._answers_now(key, events)
-            if answers is not None:
-                ledger.finish(key, list(zip(events, answers, strict=True)), waited=False)
-                return True
-        ledger.open(key, events)
+    def _push(self, key: bytes, events: Sequence[Event], name: LaneName) -> None:
+        self.ledger.open(key, events)
         lane = self.lanes.push(name, events)
         if lane.lingering and len(lane.events) >= self._work.config.batch_max:
             self._work.deferred.hasten(lane)
-        return False
+
+    # ---------------------------------------------------------------- answers without a lane
+    def _answers_inline(self, partition: int, newest: int | None) -> bool:
+        """Whether the processor may be asked at once."""
+        if not self._inline or self._work.holds.holds_partition(partition):
+            return False  # if paused while the fetch was under way, the lanes are held at their turn
+        limit = self._work.until_ms()
+        return limit is None or newest is None or newest <= limit
+
+    def _answer(self, groups: dict[bytes, list[Event]]) -> dict[bytes, list[Event]]:
+        """Hands on what the processor answers at once. Returns the others: their keys' lanes ask again."""
+        others: dict[bytes, list[Event]] = {}
+        finish, lanes, held = self.ledger.finish, self.lanes, self._work.holds.keys
+        for key, events in groups.items():
+            answers = None if key in lanes or key in held else self._answers_now(key, events)
+            if answers is None:
+                others[key] = events
+            else:
+                finish(key, list(zip(events, answers, strict=True)), waited=False)
+        if len(others) < len(groups):
+            self._work.circuit.succeeded()
+        return others
 
     def _answers_now(self, key: bytes, events: Sequence[Event]) -> Sequence[Counts | Dead] | None:
-        """The answers, if they are there without waiting and let every event count; else the lane asks again."""
+        """The answers, if they are there without waiting and let every event count; else None."""
         assert self._work.processor is not None
         size = self._work.config.batch_max
         answers: list[Counts | Dead] = []
         try:
             for start in range(0, len(events), size):
-                part = events if len(events) <= size else events[start : start + size]
-                some = self._work.processor.prepare(key, part)
-                if isinstance(some, Awaitable):
+                some = self._work.processor.prepare(key, events[start : start + size])
+                if type(some) is not list and isinstance(some, Awaitable):
                     _discard(some)
                     return None
                 answers += some
@@ -115,8 +123,7 @@ class Intake:
     # ---------------------------------------------------------------- lanes
     def lane_of(self, event: Event) -> Lane | None:
         """Where the event waits or runs; None once it is answered."""
-        names: dict[str, LaneName] = {"key": event.key or b"", "partition": "partition", "none": event.offset}
-        return self.lanes.find(names[self._work.config.ordering])
+        return self.lanes.find(self._work.lane_name(event)) or self.lanes.find(ARRIVALS)
 
     def why(self, lane: Lane) -> str:
         """What the lane waits for, in words."""
@@ -143,6 +150,19 @@ class Intake:
         self.ledger.forget()
         self._work.deferred.forget_dropped()
         self._work.letters.forget_dropped()
+
+
+def by_key(events: Sequence[Event]) -> dict[bytes, list[Event]]:
+    """The events of each key, in their order."""
+    groups: dict[bytes, list[Event]] = {}
+    for event in events:
+        key = event.key or b""
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [event]
+        else:
+            group.append(event)
+    return groups
 
 
 def _discard(awaitable: Awaitable[object]) -> None:

@@ -29,7 +29,6 @@ class Ledger(Protocol):
     def at_end(self, clock_ms: int) -> None: ...
     def uncounted_day(self) -> int | None: ...
     def counted(self, day: int, partitions: int) -> None: ...
-    def undone(self, key: bytes, events: Sequence[Event]) -> Sequence[Event]: ...
     def open(self, key: bytes, events: Sequence[Event]) -> None: ...
     def finish(self, key: bytes, prepared: Sequence[Prepared], *, waited: bool) -> None: ...
     def drained(self, held: int) -> bool: ...
@@ -59,7 +58,7 @@ class PlainLedger:
         self,
         partition: int,
         *,
-        released: Callable[[Sequence[Prepared]], None],
+        released: Callable[[Sequence[Event]], None],
         on_end: Callable[[str], None],
         tell: Tell,
     ) -> None:
@@ -68,10 +67,9 @@ class PlainLedger:
         self._released = released
         self._on_end = on_end
         self._tell = tell
-        self._offsets = OffsetTracker(0)
+        self._offsets: OffsetTracker[Event] = OffsetTracker(0)
         self._before = NOTHING
         """What an earlier epoch had done beyond its watermark."""
-        self._events: dict[int, Event] = {}
 
     @property
     def position(self) -> int:
@@ -117,8 +115,7 @@ class PlainLedger:
         """Everything below `position` was delivered or is a gap. Returns the events that are not done yet."""
         if self._before:
             events = [event for event in events if event.offset not in self._before]
-        for event in events:
-            self._offsets.open(event.offset)
+        self._offsets.open({event.offset: event for event in events})
         self._offsets.read_to(position)
         if position >= self._before.end:
             self._before = NOTHING
@@ -138,20 +135,17 @@ class PlainLedger:
     def counted(self, day: int, partitions: int) -> None:
         """The same."""
 
-    def undone(self, key: bytes, events: Sequence[Event]) -> Sequence[Event]:
-        return events
-
     def open(self, key: bytes, events: Sequence[Event]) -> None:
-        for event in events:
-            self._events[event.offset] = event
+        """They are since they were read."""
 
     def finish(self, key: bytes, prepared: Sequence[Prepared], *, waited: bool) -> None:
-        if self.ended:
-            return
-        for event, _ in prepared:
-            self._events.pop(event.offset, None)
-            self._offsets.complete(event.offset)
-        self._released(prepared)
+        self.handled([event for event, _ in prepared])
+
+    def handled(self, events: Sequence[Event]) -> None:
+        """These events are done, whatever their keys."""
+        if not self.ended:
+            self._offsets.complete([event.offset for event in events])
+            self._released(events)
 
     def drained(self, held: int) -> bool:
         """Nothing is open but `held` events."""
@@ -167,7 +161,7 @@ class PlainLedger:
         return Committed(offsets.committable, metadata)
 
     def oldest(self) -> Event | None:
-        return self._events.get(self._offsets.committable)
+        return self._offsets.oldest
 
     def end(self, reason: str) -> None:
         if not self.ended:
@@ -175,4 +169,4 @@ class PlainLedger:
             self._on_end(reason)
 
     def forget(self) -> None:
-        self._events.clear()
+        self._offsets.forget_items()

@@ -157,7 +157,7 @@ class Partition:
         view = await self._until_answered(self._look_at_log)
         ledger: Ledger
         if self._server is None:
-            ledger = PlainLedger(self.number, released=intake.released, on_end=self._on_end, tell=self._tell)
+            ledger = PlainLedger(self.number, released=intake.left, on_end=self._on_end, tell=self._tell)
         else:
             partitions = await self._until_answered(self._log.count_partitions)  # after the records were read
             ledger = self._epoch(stored, intake, partitions)
@@ -188,6 +188,7 @@ class Partition:
             nonce=self._random.getrandbits(64),
             horizon_d=self._config.horizon_d,
             partitions=partitions,
+            seen=self._writer.seen,
             queue=self._writer.queue,
             released=intake.released,
             on_end=self._on_end,

@@ -1,22 +1,27 @@
 """A bounded number of long-lived tasks that run ready lanes: none is made per event or per batch."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import anyio
 from anyio.abc import TaskGroup
 
 from engine.core.concurrency import GradientLimit
 from engine.core.lanes import Lane, Ready
+from engine.runtime.attempts import UNBROKEN_MAX
 from engine.runtime.settings import Settings
 
 AUTO_FIRST = 20
 
 
 class Scheduler:
-    """Runs at most `limit` lanes at once, each by `run_lane`, which never raises for a failure of user code."""
+    """Runs at most `limit` lanes at once.
 
-    def __init__(self, settings: Settings, run_lane: Callable[[Lane], Awaitable[None]]) -> None:
+    `run_lane` never raises for a failure of user code. It returns a turn, which says how many events it has handed
+    over, or None where nothing is to be awaited.
+    """
+
+    def __init__(self, settings: Settings, run_lane: Callable[[Lane], Coroutine[None, None, int] | None]) -> None:
         self.ready = Ready()
         self._settings = settings
         self._run_lane = run_lane
@@ -75,12 +80,17 @@ class Scheduler:
         self.wake()
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, unbroken = asyncio.get_running_loop(), 0
         try:
             while True:
                 lane = self.ready.take() if self.running <= self.limit else None
                 if lane is not None:
-                    await self._run_lane(lane)
+                    turn = self._run_lane(lane)
+                    if turn is not None:
+                        unbroken += await turn
+                    if unbroken >= UNBROKEN_MAX:
+                        unbroken = 0
+                        await asyncio.sleep(0)
                     continue
                 waiting = loop.create_future()
                 self._idle.append(waiting)

@@ -6,26 +6,20 @@ among the lanes that run.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-import anyio
-
-from engine.core.lanes import Lane, Lanes
+from engine.core.lanes import ARRIVALS, Lane, Lanes
 from engine.core.limits import InFlight
 from engine.core.retry import retry_delay_s
 from engine.errors import HandlerFailed
-from engine.event import Counts, Dead, Event, trace_headers
+from engine.event import Counts, Dead, Event
 from engine.notice import key_hash, notice, shortened
+from engine.runtime.arrivals import Arrivals
+from engine.runtime.attempts import UNBROKEN_MAX, Attempts, Failed
 from engine.runtime.dead_letters import dead_letter
 from engine.runtime.holds import PAUSED
-from engine.runtime.ledger import Ledger
+from engine.runtime.ledger import Ledger, PlainLedger
 from engine.runtime.work import Work
-from engine.telemetry import ERROR, GROUP, OPERATION, PROCESS_DURATION, PROCESS_SPAN, SYSTEM, TOPIC
-
-Given = TypeVar("Given")
-Result = TypeVar("Result")
 
 HANDLED = Counts(b"")
 """The answer of a plain handler that has returned."""
@@ -33,12 +27,6 @@ HANDLED = Counts(b"")
 RECHECK_S = 0.1
 TURN_S = 0.005
 """A key whose events are handled one by one makes room after this time, if others wait."""
-CANCEL_S = 5.0
-"""How long cancelled user code may take to end."""
-
-
-class Failed(Exception):
-    """User code raised, timed out, or cancelled itself."""
 
 
 class Turns:
@@ -50,40 +38,43 @@ class Turns:
         self._work = work
         self._lanes = lanes
         self._in_flight = in_flight
-        self._calls: dict[Lane, asyncio.Timeout] = {}
-        self._draining = self._over = False
-        self._idle = anyio.Event()
-        self._attributes = {TOPIC: work.config.topic, GROUP: work.config.group, OPERATION: "process", SYSTEM: "kafka"}
+        self._attempts = Attempts(work)
+        self._arrivals = Arrivals(work, lanes, self._attempts, handled=self._handled, failed=self._failed)
+        self._draining = False
+        self._returned: list[Event] = []
+        """Plain handlers have returned for these, in this round of the event loop."""
+        self._fault: BaseException | None = None
 
-    async def run(self, lane: Lane) -> None:
-        """One turn."""
+    def run(self, lane: Lane) -> Coroutine[None, None, int] | None:
+        """One turn, which says how many events it has handed over; None if nothing is to be awaited."""
         work, first = self._work, lane.events[0]
+        if lane.name is ARRIVALS and work.handler is not None:
+            return self._arrivals.turn(lane, work.handler)
         if lane.verdict is not None:
             self._bury(lane, lane.verdict)
-            return
+            return None
         if work.holds.any and work.holds.holds(first.partition, first.key or b""):
             self._lanes.hold(lane, PAUSED)
-            return
+            return None
+        if work.handler is not None:
+            return None if self._broken(lane) else self._handle_each(lane, work.handler)
         limit = work.until_ms()
         if limit is not None and first.timestamp > limit:
             work.deferred.push(lane, RECHECK_S, "it arrived later than the facts are known")
-            return
+            return None
         events = lane.head(work.config.batch_max)
         if limit is not None:
             events = events[: _ascending(events, limit)]
         if self._lingers(lane, events) or self._broken(lane):
-            return
-        if work.handler is not None:
-            await self._handle_each(lane, events, work.handler)
-        elif work.batch_handler is not None:
-            await self._handle_batch(lane, events, work.batch_handler)
-        else:
-            await self._prepare(lane, events)
+            return None
+        if work.batch_handler is not None:
+            return self._handle_batch(lane, events, work.batch_handler)
+        return self._prepare(lane, events)
 
     def _lingers(self, lane: Lane, events: Sequence[Event]) -> bool:
         """A batch that is not full, and may grow, waits once for more."""
         work, config = self._work, self._work.config
-        if not config.batch_linger_s or work.handler is not None or lane.lingered or lane.single:
+        if not config.batch_linger_s or lane.lingered or lane.single:
             return False
         if self._draining or self._in_flight.full or config.ordering == "none":
             return False  # nothing more will come
@@ -105,35 +96,66 @@ class Turns:
         return wait_s > 0
 
     # ---------------------------------------------------------------- user code
-    async def _handle_each(
-        self, lane: Lane, events: Sequence[Event], handler: Callable[[Event], Awaitable[None]]
-    ) -> None:
-        work = self._work
-        until_s = anyio.current_time() + TURN_S
-        for event in events:
-            try:
-                await self._attempt(lane, handler, event, (event,))
-            except Failed as failure:
-                self._failed(lane, [event], failure)
-                return
-            work.circuit.succeeded()
-            self.ledger.finish(event.key or b"", ((event, HANDLED),), waited=True)
-            self._lanes.advance(lane, 1)
-            if lane.dropped or work.holds.any or (work.ready and anyio.current_time() >= until_s):
-                break
+    async def _handle_each(self, lane: Lane, handler: Callable[[Event], Awaitable[None]]) -> int:
+        """Events one by one, until the turn has lasted long enough. Returns how many."""
+        work, attempts, time, count = self._work, self._attempts, asyncio.get_running_loop().time, 0
+        now_s, timeout_s = time(), work.config.handler_timeout_s
+        until_s = now_s + TURN_S
+        watch = attempts.watch()
+        try:
+            while lane.events and count < UNBROKEN_MAX:
+                event = lane.events[0]
+                count += 1
+                watch.begin(now_s, timeout_s)
+                try:
+                    await (attempts.in_trace(handler, event, (event,)) if event.headers else handler(event))
+                except BaseException as error:  # noqa: BLE001 - it is the user's
+                    self._failed(lane, [event], attempts.failure(watch, error))
+                    return count
+                now_s = time()
+                attempts.succeeded(watch, now_s)
+                self._handled(lane, (event,))
+                if lane.dropped or attempts.over or work.holds.any or (now_s >= until_s and work.ready):
+                    break
+        finally:
+            attempts.release(watch)
         self._lanes.requeue(lane)
+        return count
+
+    def _handled(self, lane: Lane, events: Sequence[Event]) -> None:
+        """A plain handler has returned for each of the lane's first events."""
+        if self._fault is not None:
+            raise self._fault
+        self._work.circuit.succeeded()
+        self._lanes.advance(lane, len(events))
+        if not self._returned:
+            asyncio.get_running_loop().call_soon(self._settle_soon)
+        self._returned += events
+
+    def _settle(self) -> None:
+        """What has returned is done: once for all of one round of the event loop."""
+        returned, self._returned = self._returned, []
+        assert isinstance(self.ledger, PlainLedger)
+        self.ledger.handled(returned)
+
+    def _settle_soon(self) -> None:
+        try:
+            self._settle()
+        except BaseException as error:  # noqa: BLE001 - nobody waits for a callback: the next turn raises it
+            self._fault = error
 
     async def _handle_batch(
         self, lane: Lane, events: Sequence[Event], handler: Callable[[Sequence[Event]], Awaitable[None]]
-    ) -> None:
+    ) -> int:
         try:
-            await self._attempt(lane, handler, events, events)
+            await self._attempts.attempt(handler, events, events)
         except Failed as failure:
             self._failed(lane, events, failure)
-            return
-        self._done(lane, events, [HANDLED] * len(events))
+        else:
+            self._done(lane, events, [HANDLED] * len(events))
+        return len(events)
 
-    async def _prepare(self, lane: Lane, events: Sequence[Event]) -> None:
+    async def _prepare(self, lane: Lane, events: Sequence[Event]) -> int:
         processor = self._work.processor
         assert processor is not None
 
@@ -147,51 +169,12 @@ class Turns:
             return answers
 
         try:
-            answers = await self._attempt(lane, prepare, events, events)
+            answers = await self._attempts.attempt(prepare, events, events)
         except Failed as failure:
             self._failed(lane, events, failure)
-            return
-        self._answered(lane, events, answers)
-
-    async def _attempt(
-        self, lane: Lane, call: Callable[[Given], Awaitable[Result]], given: Given, events: Sequence[Event]
-    ) -> Result:
-        """Raises Failed, whatever user code raises, except what asks the whole process to end."""
-        work = self._work
-        began_s = anyio.current_time()
-        try:
-            async with asyncio.timeout(work.config.handler_timeout_s) as self._calls[lane]:
-                with self._in_trace(events):
-                    result = await call(given)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # ours: the task itself ends
-            if not self._over:
-                self._took(anyio.current_time() - began_s, error)
-            raise Failed(f"{type(error).__name__}: {error}") from error
-        finally:
-            del self._calls[lane]
-            if not self._calls:
-                self._idle.set()
-        self._took(anyio.current_time() - began_s)
-        return result
-
-    def _took(self, seconds: float, error: BaseException | None = None) -> None:
-        """What fails at once says nothing of how many calls may run; what times out does."""
-        if error is None or isinstance(error, TimeoutError):
-            self._work.handled(seconds)
-        attributes = self._attributes if error is None else self._attributes | {ERROR: type(error).__name__}
-        self._work.telemetry.record(PROCESS_DURATION, seconds, attributes)
-
-    def _in_trace(self, events: Sequence[Event]) -> AbstractContextManager[None]:
-        """The trace that the events name, if they do."""
-        named = [event.headers for event in events if event.headers and trace_headers(event.headers)]
-        if not named:
-            return nullcontext()
-        return self._work.telemetry.continued(PROCESS_SPAN, named, self._attributes)
+        else:
+            self._answered(lane, events, answers)
+        return len(events)
 
     # ---------------------------------------------------------------- outcome
     def _answered(self, lane: Lane, events: Sequence[Event], answers: Sequence[Counts | Dead]) -> None:
@@ -228,7 +211,7 @@ class Turns:
     def _failed(self, lane: Lane, events: Sequence[Event], failure: Failed) -> None:
         """A batch is taken apart first; a single event is retried with back-off, then it is given up."""
         work, config, first = self._work, self._work.config, events[0]
-        if lane.dropped or self._over:
+        if lane.dropped or self._attempts.over:
             work.circuit.abandoned(lane)
             return
         everybody = work.circuit.failed(lane)
@@ -279,23 +262,13 @@ class Turns:
         self.hurry()
 
     async def cancel(self) -> None:
-        """Cancels the user code that runs, and returns when it has ended: nothing runs beside the next owner.
+        """Ends the user code that runs.
 
-        Call it once the lanes are closed or dropped: what is cancelled here is neither done nor failed. Code that
-        refuses to end is left behind after a while, with a warning.
+        Call it once the lanes are closed or dropped: what is cancelled here is neither done nor failed.
         """
-        self._over = True
-        self._idle = anyio.Event()
-        for timeout in self._calls.values():
-            if not timeout.expired():
-                timeout.reschedule(0.0)
-        if not self._calls:
-            return
-        with anyio.move_on_after(CANCEL_S) as waiting:
-            await self._idle.wait()
-        if waiting.cancelled_caught:
-            text = f"{len(self._calls)} handlers do not end though they were cancelled {CANCEL_S:g} s ago"
-            self._work.tell(notice("handler.left_running", text, handlers=len(self._calls)))
+        await self._attempts.cancel()
+        if self._returned:
+            self._settle()
 
     # ---------------------------------------------------------------- commands
     def resume(self) -> None:

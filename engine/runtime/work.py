@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from random import Random
 
 from engine.config import EngineConfig
-from engine.core.lanes import Ready
+from engine.core.lanes import LaneName, Ready
 from engine.errors import ConfigError, HandlerFailed
+from engine.event import Event
 from engine.notice import Tell
 from engine.ports import StateServer
 from engine.processor import BatchHandler, Handler, Processor, Waits
@@ -60,6 +61,16 @@ class Work:
             and self.config.ordering == "key"
             and not inspect.iscoroutinefunction(self.processor.prepare)
         )
+
+    def lane_name(self, event: Event) -> LaneName:
+        """What the event shares an order with."""
+        match self.config.ordering:
+            case "key":
+                return event.key or b""
+            case "partition":
+                return "partition"
+            case "none":
+                return event.offset
 
     def until_ms(self) -> int | None:
         """Events with a later arrival wait; None: all are handed out."""

@@ -20,6 +20,7 @@ from engine.sim.world import World, run_world
 from engine.state.epoch import Epoch
 from engine.state.identity import bucket_of
 from engine.state.packing import Applied, Counters, SliceWrite, Stored, Verdicts, pack_apply, unpack_apply
+from engine.state.seen import Seen
 from engine.state.slices import Slice
 from engine.state.summing import sum_up
 
@@ -83,7 +84,7 @@ class Hand:
             for name in effects_due(totals.key, totals.period, _sum_of(totals.values))
         ]
         own = _Reacting()
-        Slice.react(cast("Slice", own), owed, cast("Any", due), -1)
+        Slice.react(cast("Slice", own), owed, cast("Any", due), None)
         return own.reaction.effects, own.reaction.digest
 
 
@@ -200,7 +201,7 @@ def dup_known() -> str | None:
     node = before.copy()
     hand.send(node, hand.write(1, (b"n", 1)))
     epoch = Epoch(
-        0, [Stored(b"", Counters(), None)], nonce=1, horizon_d=HORIZON_D, partitions=PARTITIONS,
+        0, [Stored(b"", Counters(), None)], nonce=1, horizon_d=HORIZON_D, partitions=PARTITIONS, seen=Seen(),
         queue=lambda own: None, released=lambda prepared: None, on_end=lambda reason: None,
     )  # fmt: skip
     epoch.begin(0)

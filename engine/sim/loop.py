@@ -39,7 +39,8 @@ class Process:
 
     def hold(self) -> None:
         self.held = True
-        simulated_loop().held.append(self)
+        if self not in (held := simulated_loop().held):
+            held.append(self)
 
     def kill(self) -> None:
         self.hold()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.sim.broker import FetchAnswer, SimulatedBroker
 
 HEARTBEAT_S = 0.1
-ASK_AGAIN_S = 0.02
+ASK_AGAIN_S = (0.01, 0.05)
 AHEAD_MAX = 500
 JOIN_S = 0.05
 """What is known of the topic is no longer believed after this: it may be from before a pause of this process."""
@@ -48,6 +48,8 @@ class SimulatedLog:
         self.number = next(self._numbers) if number is None else number
         self.ahead_max = AHEAD_MAX
         """Events of a partition that are read ahead."""
+        self.ask_again_s = ASK_AGAIN_S
+        """How long it waits before it asks for news again where there were none, at least and at most."""
         self._listener: RebalanceListener | None = None
         self._places: dict[int, _Place] = {}
         self._generation = 0
@@ -119,7 +121,7 @@ class SimulatedLog:
             }
             arrived = await self._ask_for(wanted) if wanted else False
             if not arrived:
-                await self._until_news(self._broker.random.uniform(0.01, 0.05))
+                await self._until_news(self._broker.random.uniform(*self.ask_again_s))
 
     async def _until_news(self, longest_s: float) -> None:
         self._news.clear()

@@ -1,7 +1,7 @@
 """One plant for each rule of the protocol about identities (see `plants_of_progress`)."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from engine.core.record import BEGINNING
 from engine.runtime.log_end import LogEnd
@@ -15,6 +15,7 @@ from engine.sim.plan import DAYS_A_SECOND
 from engine.sim.store import Transaction
 from engine.state.epoch import Epoch
 from engine.state.identity import arrival_day
+from engine.state.seen import Seen
 from engine.state.slices import Slice
 
 _rule = Named()
@@ -90,17 +91,26 @@ def twice(patch: Patch) -> None:
     judge = Slice._judge
 
     def forgetful(own: Slice) -> Any:
-        own._recent = _Nothing()
+        own.epoch.seen = cast(Seen, _Nothing())
         return judge(own)
 
     patch(function, "_duplicates", duplicates)
     patch(Slice, "_judge", forgetful)
 
 
-class _Nothing(dict[bytes, int]):
+class _Nothing(dict[int, int]):
     """Remembers nothing."""
 
-    def __setitem__(self, key: bytes, value: int) -> None:
+    mask = 0
+
+    @property
+    def table(self) -> "_Nothing":
+        return self
+
+    def __missing__(self, place: int) -> int:
+        return -1
+
+    def __setitem__(self, place: int, number: int) -> None:
         return
 
 

@@ -7,6 +7,7 @@ what they name as done, and from then on builds every write on the record that i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from engine.core.record import BEGINNING, Stamp
 from engine.errors import StateLost
@@ -14,6 +15,7 @@ from engine.event import Event
 from engine.ports import Committed
 from engine.state.identity import arrival_day, bucket_of
 from engine.state.packing import Stored
+from engine.state.seen import Seen
 from engine.state.slices import Prepared, Slice, Stage, day_before
 
 
@@ -37,6 +39,7 @@ class Epoch:
         nonce: int,
         horizon_d: int,
         partitions: int,
+        seen: Seen,
         queue: Callable[[Slice], None],
         released: Callable[[Sequence[Prepared]], None],
         on_end: Callable[[str], None],
@@ -49,7 +52,8 @@ class Epoch:
         self.ended = False
         self.newest_day = BEGINNING
         self.end_day = BEGINNING
-        self._nonce = nonce
+        self.nonce = nonce
+        self.seen = seen
         self._serial = 0
         self._queue = queue
         self._released = released
@@ -100,18 +104,32 @@ class Epoch:
 
     def next_stamp(self) -> Stamp:
         self._serial += 1
-        return Stamp(self._nonce, self._serial)
+        return Stamp(self.nonce, self._serial)
 
     def slice_of(self, key: bytes) -> Slice:
         return self.slices[bucket_of(key, self.buckets)]
 
     # ---------------------------------------------------------------- reading
     def read(self, events: Sequence[Event], position: int, newest_timestamp: int | None) -> Sequence[Event]:
-        """Everything below `position` was delivered or is a gap. Call it before the events are opened."""
+        """Everything below `position` was delivered or is a gap. Returns the events that are not in the state yet.
+
+        What it returns is to be opened or finished before anything else happens.
+        """
         self.position = max(self.position, position)
         if newest_timestamp is not None:
             self.newest_day = max(self.newest_day, arrival_day(newest_timestamp))
-        return events
+        if not events or events[0].offset >= self.read_before:
+            return events
+        return self._undone(events)
+
+    def _undone(self, events: Sequence[Event]) -> Sequence[Event]:
+        undone: list[Event] = []
+        for event in events:
+            own = self.slice_of(event.key or b"")
+            if not own.is_done(event.offset):
+                own.read(event.offset)
+                undone.append(event)
+        return undone
 
     def day_may_rise(self, clock_ms: int) -> bool:
         """Whether `at_end` would say anything new."""
@@ -135,16 +153,6 @@ class Epoch:
         self.partitions = max(self.partitions, partitions)
         self.counted_day = max(self.counted_day, day)
 
-    def undone(self, key: bytes, events: Sequence[Event]) -> Sequence[Event]:
-        """Those of `events` (all of `key`) that are not in the state yet."""
-        if events[0].offset >= self.read_before:
-            return events
-        own = self.slice_of(key)
-        events = [event for event in events if not own.is_done(event.offset)]
-        for event in events:
-            own.read(event.offset)
-        return events
-
     def open(self, key: bytes, events: Sequence[Event]) -> None:
         """The events go into a lane."""
         waiting = self.slice_of(key).waiting
@@ -159,7 +167,7 @@ class Epoch:
         if waited:
             for event, _ in prepared:
                 del own.waiting[event.offset]
-        own.gathered.extend(prepared)
+        own.gathered += prepared
         self._queue(own)
 
     # ---------------------------------------------------------------- outcome
@@ -179,8 +187,8 @@ class Epoch:
 
     def oldest(self) -> Event | None:
         """The open event with the lowest offset."""
-        oldest = [event for each in self.slices if (event := each.oldest()) is not None]
-        return min(oldest, key=lambda event: event.offset, default=None)
+        lowest = [(low, each) for each in self.slices if (low := each.lowest()) is not None]
+        return min(lowest, key=itemgetter(0))[1].oldest() if lowest else None
 
     def drained(self, held: int) -> bool:
         """Nothing is open but `held` events in lanes, and nothing is owed."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple, Self
 
-from engine.aggregate import Aggregate, Cell, Period, Reading, Series
+from engine.aggregate import Cell, Period, Reading, Series
 from engine.errors import StateDamaged
 from engine.event import Totals
 from engine.state import keys
@@ -52,14 +52,13 @@ def total_item(tag: bytes, key: bytes, first: int, last: int, *, members: bool =
 
 def unpack_hash(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Fields and values, each with its length (u32) before it."""
-    at = 0
-    while at < len(packed):
-        parts = []
-        for _ in range(2):
-            start = at + 4
-            at = start + _U32.unpack_from(packed, at)[0]
-            parts.append(packed[start:at])
-        yield parts[0], parts[1]
+    at, end, length = 0, len(packed), _U32.unpack_from  # a large page has thousands of them: each step counts
+    while at < end:
+        field = at + 4
+        stop = field + length(packed, at)[0]
+        value = stop + 4
+        at = value + length(packed, stop)[0]
+        yield packed[field:stop], packed[value:at]
 
 
 def unpack_page(packed: bytes) -> tuple[dict[Cell, Reading], int]:
@@ -68,7 +67,6 @@ def unpack_page(packed: bytes) -> tuple[dict[Cell, Reading], int]:
     arrival_ms = 0
     for field, value in unpack_hash(packed):
         if len(field) >= CELL_BYTES_MIN:
-            _aggregate(field[4])
             cells[Cell(field)] = unpack_value(field[4], value)
         elif field == ARRIVAL and len(value) == _ARRIVAL.size:
             arrival_ms = int(_ARRIVAL.unpack(value)[0])
@@ -90,10 +88,3 @@ def unpack_total(key: bytes, period: Period, packed: bytes) -> Totals | None:
         else:
             values[series_of(field)] = unpack_value(field[0], value)
     return Totals(key, period, values, frozenset(standing)) if exists else None
-
-
-def _aggregate(number: int) -> Aggregate:
-    try:
-        return Aggregate(number)
-    except ValueError as error:
-        raise StateDamaged(f"a cell of an unknown aggregate {number}") from error

@@ -28,6 +28,7 @@ from engine.state.packing import (
 )
 from engine.state.records import read_slices
 
+DAY_S = DAY_QUARTERS * QUARTER_S
 DAYS_PER_CALL = 32
 TOTALS_PER_CALL = 200
 KEYS_PER_SCAN = 1_000
@@ -106,9 +107,9 @@ class StateReader:
             days = now
         cells: dict[Cell, Reading] = {}
         arrivals = []
-        for page in pages:
+        for day, page in zip(days, pages, strict=True):
             of_day, arrival_ms = unpack_page(page)
-            cells |= {cell: reading for cell, reading in of_day.items() if start_s <= cell.start_s < end_s}
+            cells |= _starting_in(of_day, day, start_s, end_s)
             arrivals.append(arrival_ms)
         period = Period.of(start_s, end_s, keep=True, watched=False)
         return Account(unpack_total(key, period, total), cells, max(arrivals, default=None))
@@ -121,9 +122,8 @@ class StateReader:
         cells: dict[Cell, Reading] = {}
         for some in _chunks(days, DAYS_PER_CALL):
             _, pages = await self._fetch(tag, (), [page_item(tag, key, day, members=members) for day in some])
-            for page in pages:
-                of_day, _ = unpack_page(page)
-                cells |= {cell: reading for cell, reading in of_day.items() if start_s <= cell.start_s < end_s}
+            for day, page in zip(some, pages, strict=True):
+                cells |= _starting_in(unpack_page(page)[0], day, start_s, end_s)
         return cells
 
     async def days(self, key: bytes) -> tuple[int, ...]:
@@ -268,6 +268,13 @@ def _quarters(start_s: int, end_s: int) -> tuple[int, int]:
 def _within(days: Iterable[int], first: int, last: int) -> tuple[int, ...]:
     """The days that the quarters [first, last) touch."""
     return tuple(day for day in days if first < (day + 1) * DAY_QUARTERS and day * DAY_QUARTERS < last)
+
+
+def _starting_in(of_day: dict[Cell, Reading], day: int, start_s: int, end_s: int) -> dict[Cell, Reading]:
+    """The cells of a day that start in [start_s, end_s): all of them, but at the edges."""
+    if start_s <= day * DAY_S and (day + 1) * DAY_S <= end_s:
+        return of_day
+    return {cell: reading for cell, reading in of_day.items() if start_s <= cell.start_s < end_s}
 
 
 def _chunks(members: Sequence[Member], size: int) -> Iterable[Sequence[Member]]:

@@ -8,31 +8,27 @@ A slice is the part of a partition whose keys fall in one bucket. Its events are
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.aggregate import Period
 from engine.core.record import BEGINNING, Record
 from engine.event import Counts, Dead, Effect, Event, Totals
-from engine.state.identity import arrival_day
+from engine.state.identity import DAY_MS, arrival_day
 from engine.state.packing import Applied, Owed, SliceWrite, Stored, Verdicts
+from engine.state.seen import halves
 from engine.state.summing import sum_up
 from engine.state.weight import cut
 
 if TYPE_CHECKING:
     from engine.state.epoch import Epoch
 
-RECENT_MAX = 16_384
-"""Identities of a partition that its worker remembers by itself, to leave out near duplicates without a round trip."""
-RECENT_MIN = 32
-"""The same of a slice, however many there are."""
-
-ASK_WRITES = 16
-"""So many writes after a rejection ask which of the next identities are remembered."""
+ASK_WRITES = 4
+"""Two duplicates that were not known here within so many writes make as many ask which of the next identities are
+remembered: an answer costs a third of what a rejection costs."""
+ASK_LEAST = 32
+"""A batch of fewer events is not worth a question: one of them rejected costs little."""
 
 Prepared = tuple[Event, Counts | Dead]
-_OFFSET = attrgetter("offset")
 
 
 class Stage(Enum):
@@ -57,8 +53,8 @@ class Slice:
     """Mutable, owned by one epoch, touched by one task at a time between two awaits."""
 
     __slots__ = (
-        "_after", "_after_encoded", "_asked", "_asks", "_position_at_start", "_recent", "_unread",
-        "_weight", "batch", "bucket", "encoded",
+        "_after", "_after_encoded", "_answered", "_asked", "_asking", "_asks",
+        "_position_at_start", "_suspicious", "_unread", "_weight", "batch", "bucket", "encoded",
         "epoch", "gathered", "known", "looked_s", "reaction", "record", "stage", "verdicts", "waiting",
     )  # fmt: skip
 
@@ -74,9 +70,14 @@ class Slice:
         self.batch: list[Prepared] = []
         self.verdicts: list[bool] | None = None
         self.known: set[int] = set()
-        self._recent: dict[bytes, int] = {}
         self._asked: list[int] = []
+        self._asking = 0
+        """The write in flight asks about so many of the first events gathered."""
+        self._answered = 0
+        """What is remembered of so many of the first events gathered is known."""
         self._asks = 0
+        self._suspicious = 0
+        """A rejection within so many writes makes them ask."""
         self._weight = 0
         self._after = self.record
         self._after_encoded = stored.record
@@ -94,12 +95,21 @@ class Slice:
         self._unread.discard(offset)
 
     # ---------------------------------------------------------------- what is open
+    def lowest(self) -> int | None:
+        """The lowest open offset, of the events that were read."""
+        offsets = [event.offset for event, _ in self.gathered]
+        offsets += [event.offset for event, _ in self.batch]
+        offsets += self.waiting
+        return min(offsets, default=None)
+
     def oldest(self) -> Event | None:
-        """The open event with the lowest offset, of those that were read."""
-        events = [event for event, _ in self.gathered]
-        events += [event for event, _ in self.batch]
-        events += self.waiting.values()
-        return min(events, key=_OFFSET, default=None)
+        """The event at `lowest`."""
+        low = self.lowest()
+        if low is None:
+            return None
+        return self.waiting.get(low) or next(
+            event for prepared in (self.gathered, self.batch) for event, _ in prepared if event.offset == low
+        )
 
     @property
     def has_work(self) -> bool:
@@ -118,15 +128,23 @@ class Slice:
         Returns the batch's weight (`weight.py`).
         """
         if not self.batch:
-            count, self._weight = cut(self.gathered, room) if self.gathered else (0, 0)
-            self.batch, self.gathered = self.gathered[:count], self.gathered[count:]
+            first, self._weight = cut(self.gathered, room, self._askable()) if self.gathered else (0, 0)
+            self.batch, self.gathered = self.gathered[:first], self.gathered[first:]
+            self._answered = max(0, self._answered - first)
         return self._weight
+
+    def _askable(self) -> int:
+        """How many of the gathered events may go: while writes ask, those that were asked about, else half of them."""
+        if not (self._asks or self._answered) or len(self.gathered) < ASK_LEAST:
+            return len(self.gathered)
+        return self._answered or len(self.gathered) // 2
 
     def build(self) -> SliceWrite:
         """The write of the batch and of the reaction."""
         judged, counting, unmetered, dead = self._judge()
         self._after = self._next_record()
         self._after_encoded = self._after.encode()
+        self._asked, self._asking = [], 0
         ask = self._ask() if self._asks else []
         self._asks = max(0, self._asks - 1)
         reaction = self.reaction
@@ -157,47 +175,52 @@ class Slice:
         ) or not self.encoded
 
     def _judge(self) -> tuple[list[tuple[bytes, int, bool]], list[tuple[Event, Counts]], int, int]:
-        horizon_d, recent, known = self.epoch.horizon_d, self._recent, self.known
+        table, mask, nonce, known = self.epoch.seen.table, self.epoch.seen.mask, self.epoch.nonce, self.known
         judged: list[tuple[bytes, int, bool]] = []
         counting: list[tuple[Event, Counts]] = []
-        unmetered = dead = 0
+        unmetered = dead = day = day_ms = 0
         verdicts = iter(self.verdicts) if self.verdicts is not None else None
-        for event, answer in self.batch:
+        for prepared in self.batch:
+            event, answer = prepared
             if isinstance(answer, Dead):
                 dead += 1
                 continue
-            identity, adds, _ = answer
-            day = arrival_day(event.timestamp)
+            identity = answer.identity
+            if not 0 <= event.timestamp - day_ms < DAY_MS or not day_ms:
+                day = arrival_day(event.timestamp)
+                day_ms = day * DAY_MS
+            left, right = halves(identity)
+            number = left ^ right ^ nonce
             if verdicts is not None:
                 duplicate = next(verdicts)
             else:
-                seen = recent.get(identity)
-                duplicate = event.offset in known or (seen is not None and abs(day - seen) <= horizon_d)
+                duplicate = table[number & mask] == number or event.offset in known
             judged.append((identity, day, duplicate))
             if not duplicate:
-                recent[identity] = day
+                table[number & mask] = number
                 counting.append((event, answer))
-                if not adds:
+                if not answer.adds:
                     unmetered += 1
         return judged, counting, unmetered, dead
 
     def _ask(self) -> list[tuple[bytes, int]]:
         """The identities that come next, as far as they are gathered: a reply names those that are remembered.
 
-        Each costs a look-up more, so it is done for a while after a write was rejected for an identity's sake.
+        Each costs a look-up more, so it is done for a while after a duplicate came that was not known here. Only what
+        was asked about goes into the next write then.
         """
-        asked: list[int] = []
         ask: list[tuple[bytes, int]] = []
-        for event, answer in self.gathered[: len(self.batch)]:
+        coming = self.gathered[: 2 * max(len(self.batch), ASK_LEAST)]
+        for event, answer in coming:
             if not isinstance(answer, Dead):
-                asked.append(event.offset)
+                self._asked.append(event.offset)
                 ask.append((answer.identity, arrival_day(event.timestamp)))
-        self._asked = asked
+        self._asking = len(coming)
         return ask
 
     def _next_record(self) -> Record:
         epoch, record = self.epoch, self.record
-        holes = sorted({*self._unread, *self.waiting, *(event.offset for event, _ in self.gathered)})
+        holes = sorted({*self._unread, *self.waiting, *[event.offset for event, _ in self.gathered]})
         return Record(
             position=max(record.position, epoch.position),
             holes=tuple(holes),
@@ -225,37 +248,48 @@ class Slice:
         self.record, self.encoded = self._after, self._after_encoded
         done, self.batch, self.verdicts = self.batch, [], None
         self.known = {offset for offset, known in zip(self._asked, answer.remembered, strict=False) if known}
+        self._answered = self._asking if answer.remembered else 0
+        if self.known:
+            self._asks = ASK_WRITES
+        self._suspicious = max(0, self._suspicious - 1)
         self.reaction = None
-        recent_max = max(RECENT_MIN, RECENT_MAX // self.epoch.buckets)
-        if len(self._recent) > recent_max:
-            newest = islice(self._recent.items(), len(self._recent) - recent_max // 2, None)
-            self._recent = dict(newest)
         return done
 
     def rejected(self, answer: Verdicts) -> None:
         """Nothing was written: the same batch goes again with the verdicts that Redis gave."""
         self.verdicts = answer.duplicates
-        self._asks = ASK_WRITES
+        if self._suspicious:
+            self._asks = ASK_WRITES
+        self._suspicious = ASK_WRITES
 
-    def react(self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], low: int | None) -> None:
-        """The effects that are due at `owed`; those that stand already hold nothing up."""
+    def react(self, owed: Owed, effects: Sequence[tuple[Totals, Effect]], done: Sequence[Prepared] | None) -> None:
+        """The effects that are due at `owed`; those that stand already hold nothing up.
+
+        `done` left them owing; None: what did is not known.
+        """
         fresh = any(effect.name not in totals.standing for totals, effect in effects)
         named = [(totals.key, totals.period, effect.name) for totals, effect in effects]
-        self.reaction = Reaction(owed.digest, named, low if fresh else None)
+        self.reaction = Reaction(owed.digest, named, _lowest(done) if fresh else None)
 
-    def wait_for_reaction(self, low: int | None) -> None:
-        """Which effects are due is not known yet; nothing from `low` on is done before they are in."""
-        self.reaction = Reaction(b"", [], low)
+    def wait_for_reaction(self, done: Sequence[Prepared] | None) -> None:
+        """Which effects are due is not known yet; nothing of `done` is before they are in."""
+        self.reaction = Reaction(b"", [], _lowest(done))
 
     def done_offset(self) -> int:
         """The lowest offset of the slice that is not done; the epoch's position if there is none; -1 if unknown."""
-        oldest = self.oldest()
-        low = self.epoch.position if oldest is None else oldest.offset
+        low = self.lowest()
+        if low is None:
+            low = self.epoch.position
         if self._unread:
             low = min(low, *self._unread)
         if self.reaction and self.reaction.low is not None:
             low = min(low, self.reaction.low)
         return low
+
+
+def _lowest(done: Sequence[Prepared] | None) -> int | None:
+    """The lowest offset; None if there is none, -1 if it is not known."""
+    return -1 if done is None else min([event.offset for event, _ in done], default=None)
 
 
 def day_before(now_ms: int) -> int:

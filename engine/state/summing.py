@@ -33,32 +33,36 @@ class Addition:
         self.members = members
 
 
-Updates: TypeAlias = dict[tuple[bytes, Period | None, Cell], Addition]
-"""By lane key, the period whose total rises too (or None), and cell."""
+Moved: TypeAlias = dict[tuple[Period | None, Cell], Addition]
+"""What is added to a key, by the period whose total rises too (or None), and cell."""
+Updates: TypeAlias = dict[bytes, Moved]
+"""By lane key."""
 
 
 def sum_up(batch: Iterable[tuple[Event, Counts]]) -> Updates:
     """What the given events add; all of them count."""
     updates: Updates = {}
-    find = updates.get
+    of, moved = b"", updates.setdefault(b"", {})
     for event, counts in batch:
         key = event.key or b""
-        period = counts.period
+        if key != of:  # events of a key come together mostly
+            of, moved = key, updates.setdefault(key, {})
+        period, arrival_ms = counts.period, event.timestamp
         for cell, value in counts.adds:
-            place = (key, period, cell)
-            have = find(place)
+            place = (period, cell)
+            have = moved.get(place)
             if have is None:
-                updates[place] = _first(event, cell[4], value)
+                moved[place] = _first(event, cell[4], value)
                 continue
-            if event.timestamp > have.arrival_ms:  # noqa: PLR1730 - a call of max() costs as much as the rest
-                have.arrival_ms = event.timestamp
+            if arrival_ms > have.arrival_ms:  # noqa: PLR1730 - a call of max() costs as much as the rest
+                have.arrival_ms = arrival_ms
             have.count += 1
             aggregate = cell[4]
             if aggregate == _SUM:
                 have.number += value  # type: ignore[operator]  # an int, as Aggregate.SUM says
             elif aggregate != _COUNT:
                 _add(have, event, aggregate, value)
-    return updates
+    return {key: moved for key, moved in updates.items() if moved}
 
 
 def _first(event: Event, aggregate: int, value: Value) -> Addition:

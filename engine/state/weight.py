@@ -13,16 +13,27 @@ KEY_WEIGHT = 8
 """What touching one more key adds, in events."""
 
 
-def cut(gathered: Sequence[tuple[Event, Counts | Dead]], room: int) -> tuple[int, int]:
-    """How many events from the first on fit into `room`, and what they weigh: at least one does."""
+def cut(gathered: Sequence[tuple[Event, Counts | Dead]], room: int, most: int) -> tuple[int, int]:
+    """How many of the first `most` events fit into `room`, and what they weigh: at least one does."""
+    first = gathered[:most]
+    if most + KEY_WEIGHT <= room:
+        weight = sum(
+            [1 if isinstance(answer, Dead) else len(answer.adds) or 1 for _, answer in first]
+        ) + KEY_WEIGHT * len({event.key for event, _ in first})
+        if weight <= room:
+            return most, weight
     keys: set[bytes | None] = set()
     weight = 0
-    for index, (event, answer) in enumerate(gathered):
-        weighs = 1 if isinstance(answer, Dead) else max(1, len(answer.adds))
+    for index, (event, answer) in enumerate(first):
+        weighs = _adds(answer)
         if event.key not in keys:
             keys.add(event.key)
             weighs += KEY_WEIGHT
         if index and weight + weighs > room:
             return index, weight
         weight += weighs
-    return len(gathered), weight
+    return most, weight
+
+
+def _adds(answer: Counts | Dead) -> int:
+    return 1 if isinstance(answer, Dead) else len(answer.adds) or 1

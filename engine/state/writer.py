@@ -34,6 +34,7 @@ from engine.state.packing import (
     pack_check,
     unpack_apply,
 )  # fmt: skip
+from engine.state.seen import Seen
 from engine.state.slices import Prepared, Slice, Stage
 from engine.telemetry import Telemetry
 
@@ -72,6 +73,7 @@ class Writer:
         self._bell = anyio.Event()
         self._tasks: TaskGroup | None = None
         self.counts = WriterCounts()
+        self.seen = Seen()
         self._calling = Calling(
             server, config.group, counts=self.counts, telemetry=telemetry, tell=tell, answered=self._answered
         )
@@ -103,7 +105,7 @@ class Writer:
 
     def inherit(self, own: Slice, owed: Owed) -> None:
         """An epoch begins with a reaction for everything that the slice still owes."""
-        self._react(own, owed, -1)
+        self._react(own, owed, None)
         if own.stage is not Stage.PUBLISHING:
             self.queue(own)
 
@@ -241,8 +243,7 @@ class Writer:
         self._written(done)
         own.epoch.released(done)
         if answer.owed:
-            low = min((event.offset for event, _ in done), default=None)
-            self._react(own, answer.owed, low)
+            self._react(own, answer.owed, done)
         if own.stage is not Stage.PUBLISHING:
             self._settle(own)
 
@@ -274,14 +275,14 @@ class Writer:
         own.epoch.end(f"{kind}: {found}")
 
     # ---------------------------------------------------------------- reactions
-    def _react(self, own: Slice, owed: Owed, low: int | None) -> None:
-        """`low`: the lowest offset that is not done before the effects are in; -1: not known."""
+    def _react(self, own: Slice, owed: Owed, done: Sequence[Prepared] | None) -> None:
+        """`done` are not done before the effects are in; None: not known."""
         try:
             effects = self._due(owed)
         except Exception as error:  # noqa: BLE001 - whatever user code raises
-            self._reaction_failed(own, owed, low, error)
+            self._reaction_failed(own, owed, done, error)
             return
-        own.react(owed, effects, low)
+        own.react(owed, effects, done)
         messages = [
             effect.message for totals, effect in effects if effect.message and effect.name not in totals.standing
         ]
@@ -294,21 +295,21 @@ class Writer:
             return []
         return [(totals, effect) for totals in owed.totals for effect in self._reacts.react(totals)]
 
-    def _reaction_failed(self, own: Slice, owed: Owed, low: int | None, error: Exception) -> None:
+    def _reaction_failed(self, own: Slice, owed: Owed, done: Sequence[Prepared] | None, error: Exception) -> None:
         """The keys go on owing, and the slice waits: what it wrote is in the totals, and not done."""
         cause = shortened(f"{type(error).__name__}: {error}")
         text = f"bucket {own.bucket}, partition {own.epoch.partition}: react failed, {cause}; it is called again"
         self._tell(notice("reaction.failed", text, partition=own.epoch.partition, bucket=own.bucket, cause=cause))
         own.stage = Stage.PUBLISHING
-        own.wait_for_reaction(low)
-        self._start(self._react_again, own, owed, low)
+        own.wait_for_reaction(done)
+        self._start(self._react_again, own, owed, done)
 
-    async def _react_again(self, own: Slice, owed: Owed, low: int | None) -> None:
+    async def _react_again(self, own: Slice, owed: Owed, done: Sequence[Prepared] | None) -> None:
         await anyio.sleep(REACT_RETRY_S)
         if own.epoch.ended:
             return
         own.stage = Stage.IN_FLIGHT
-        self._react(own, owed, low)
+        self._react(own, owed, done)
         if own.stage is not Stage.PUBLISHING:
             self._settle(own)
 

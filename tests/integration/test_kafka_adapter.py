@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
-from engine.adapters import kafka_fetch, kafka_member
+from engine.adapters import kafka_fetch, kafka_member, kafka_records
 from engine.adapters.kafka import (
     KafkaLog,
     KafkaSender,
@@ -20,6 +19,7 @@ from engine.adapters.kafka import (
     ensure_topics,
     probe,
 )
+from engine.adapters.kafka_records import Record
 from engine.embedded.apache import ApacheKafka
 from engine.errors import ConfigError, Unanswered, Unsendable
 from engine.event import Event, Message
@@ -195,16 +195,15 @@ async def _send_slowly(out: KafkaSender, topic: str, rounds: int) -> None:
 async def test_an_error_while_decoding_loses_nothing(
     kafka: str, topic: str, new_name: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = PartitionRecords._consumer_record
     broken = {5, 30}
 
-    def fail_once(self: PartitionRecords, partition: Any, record: Any) -> Any:
-        if record.offset in broken:
-            broken.remove(record.offset)
+    def fail_once(topic: str, partition: int, offset: int, *content: Any) -> Record:
+        if offset in broken:
+            broken.remove(offset)
             raise CorruptRecordException("bits fell over")
-        return decode(self, partition, record)
+        return Record(topic, partition, offset, *content)
 
-    monkeypatch.setattr(PartitionRecords, "_consumer_record", fail_once)
+    monkeypatch.setattr(kafka_records, "Record", fail_once)
     async with sender(kafka) as out, member(kafka, topic, new_name("group")) as (log, told):
         await out.send(messages(topic, range(300)))
         await told.until_owner_of(3)

@@ -28,7 +28,7 @@ class DoneMapModel(RuleBasedStateMachine):
 
     @initialize(start=st.sampled_from([0, 7, 2**40]))
     def begin(self, start: int) -> None:
-        self.tracker = OffsetTracker(start)
+        self.tracker = OffsetTracker[None](start)
         self.before = NOTHING
         self.existing: list[int] = []
         self.done: set[int] = set()
@@ -48,7 +48,7 @@ class DoneMapModel(RuleBasedStateMachine):
             if offset in self.before:
                 assert offset in self.done, "an event is skipped that was never done"
             else:
-                self.tracker.open(offset)
+                self.tracker.open({offset: None})
         if unread:
             self.tracker.read_to(unread[-1] + 1)
 
@@ -56,7 +56,7 @@ class DoneMapModel(RuleBasedStateMachine):
     def complete(self, chosen: set[int]) -> None:
         for index, offset in enumerate(list(self.tracker.open_offsets())):
             if index in chosen:
-                self.tracker.complete(offset)
+                self.tracker.complete([offset])
                 self.done.add(offset)
 
     @precondition(lambda self: self.tracker.open_count > 2)
@@ -64,7 +64,7 @@ class DoneMapModel(RuleBasedStateMachine):
     def complete_all_but_some(self, step: int) -> None:
         for index, offset in enumerate(list(self.tracker.open_offsets())):
             if index % (step + 1):
-                self.tracker.complete(offset)
+                self.tracker.complete([offset])
                 self.done.add(offset)
 
     @rule(gap=st.sampled_from([0, 1, 200]), count=st.integers(1, 20), chosen=st.sets(st.integers(0, 20)))
@@ -102,7 +102,7 @@ class DoneMapModel(RuleBasedStateMachine):
         self.before = done_map.decode_done(text, watermark=watermark, end=self.end)
         assert {offset for offset in self.existing if offset in self.before} == self.claimed
         self.done = {offset for offset in self.existing if offset < watermark} | self.claimed
-        self.tracker = OffsetTracker(watermark)
+        self.tracker = OffsetTracker[None](watermark)
 
     @rule(most=st.integers(1, 6))
     def restart_and_commit_soon(self, most: int) -> None:

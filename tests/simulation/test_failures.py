@@ -51,7 +51,7 @@ def test_failing_keys_keep_no_place_while_the_dead_letter_topic_is_away() -> Non
 
 
 def test_a_handler_that_raises_what_nobody_catches_fails_like_any_other() -> None:
-    """Trap 20. Guards the `except BaseException` of `Turns._attempt`."""
+    """Trap 20. Guards the `except BaseException` of `Arrivals._over` and `Turns._handle_each`."""
 
     async def scenario() -> None:
         broker = broker_with(["a", "b", "a"])

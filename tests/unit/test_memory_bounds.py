@@ -11,8 +11,8 @@ from engine.runtime.dead_letters import DeadLetters, dead_letter
 from engine.runtime.deferred import VOID_MAX, Deferred
 from engine.runtime.ledger import PlainLedger
 from engine.state.epoch import Epoch
-from engine.state.packing import Applied, Counters, Stored
-from engine.state.slices import RECENT_MAX, RECENT_MIN
+from engine.state.packing import Counters, Stored
+from engine.state.seen import Seen
 from engine.telemetry import Silence
 from tests.unit.state.events import FakeEvent
 
@@ -28,7 +28,7 @@ def event(offset: int) -> Event:
 
 def epoch(buckets: int) -> Epoch:
     return Epoch(
-        0, [Stored(b"", Counters(), None)] * buckets, nonce=1, horizon_d=34, partitions=1,
+        0, [Stored(b"", Counters(), None)] * buckets, nonce=1, horizon_d=34, partitions=1, seen=Seen(),
         queue=lambda own: None, released=lambda prepared: None, on_end=lambda reason: None,
     )  # fmt: skip
 
@@ -37,20 +37,6 @@ def test_key_value_and_headers_count() -> None:
     bare = FakeEvent(None, 0)
     assert memory_bytes(bare) == EVENT_BYTES
     assert memory_bytes(bare._replace(key=b"12", value=b"345", headers=(("6", b"789"),))) == EVENT_BYTES + 9
-
-
-def test_a_partition_remembers_a_bounded_number_of_identities() -> None:
-    """Guards the cut in `Slice.applied`; the newest stay."""
-    for buckets in (1, 64, 4_096):
-        own = epoch(buckets).slices[0]
-        for batch in range(200):
-            numbers = range(batch * 200, batch * 200 + 200)
-            own.gathered = [(event(number), Counts(b"%016d" % number)) for number in numbers]
-            own.take(1_000_000)
-            own.build()
-            own.applied(Applied(True, None, []))
-            assert len(own._recent) <= max(RECENT_MIN, RECENT_MAX // buckets)
-        assert b"%016d" % (40_000 - 1) in own._recent
 
 
 def test_lanes_that_wait_no_more_leave_the_heap() -> None:

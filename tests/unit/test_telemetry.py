@@ -148,6 +148,25 @@ def test_counters_add_up_and_histograms_have_the_bounds_of_the_catalogue(telemet
     assert f"engine_call_duration_seconds_count{{{whole}}} 3.0" in shown
 
 
+def test_a_recorder_adds_to_what_is_recorded_and_each_series_is_shown_once(telemetry: OpenTelemetry) -> None:
+    """An upper bound is part of its bucket; what differs in its attributes is apart, under one heading."""
+    attributes = {catalogue.GROUP: "g", catalogue.SYSTEM: "kafka"}
+    record = telemetry.recorder(catalogue.PROCESS_DURATION, attributes)
+    assert not any(line.startswith("messaging_process") for line in lines(telemetry)), "nothing was recorded yet"
+    for seconds in (0.005, 0.006, 60.0):
+        record(seconds)
+    telemetry.record(catalogue.PROCESS_DURATION, 0.25, dict(reversed(attributes.items())))
+    telemetry.record(catalogue.PROCESS_DURATION, 0.5, attributes | {catalogue.ERROR: "ValueError"})
+    shown = lines(telemetry)
+    labels = 'messaging_consumer_group_name="g",messaging_system="kafka"'
+    for bound, below in (("0.005", 1), ("0.01", 2), ("0.25", 3), ("10.0", 3), ("+Inf", 4)):
+        assert f'messaging_process_duration_seconds_bucket{{le="{bound}",{labels}}} {below}.0' in shown
+    assert f"messaging_process_duration_seconds_count{{{labels}}} 4.0" in shown
+    assert f"messaging_process_duration_seconds_sum{{{labels}}} 60.261" in shown
+    assert f'messaging_process_duration_seconds_count{{error_type="ValueError",{labels}}} 1.0' in shown
+    assert telemetry.exposition().count(b"# TYPE messaging_process_duration_seconds histogram") == 1
+
+
 def test_two_instances_do_not_meet(telemetry: OpenTelemetry) -> None:
     other = OpenTelemetry("billing", "w2")
     other.add(ACCEPTED, 7)

@@ -1,6 +1,6 @@
 """Lanes and their turns, by example. The model is in `tests/property/test_core_lanes.py`."""
 
-from engine.core.lanes import Lane, Lanes, Ready
+from engine.core.lanes import ARRIVALS, Lane, Lanes, Ready
 from engine.sim.broker import SimulatedEvent
 
 
@@ -86,3 +86,33 @@ def test_a_dropped_owner_costs_nothing_later() -> None:
     assert names(ready, 2) == ["a"]
     ready.drop("never seen")
     assert len(ready) == 0
+
+
+def test_what_arrived_goes_to_lanes_of_its_own() -> None:
+    """The lane of the first runs already; what is behind it in its key waits for it."""
+    ready = Ready()
+    lanes = Lanes(ready, "owner")
+    lanes.push(ARRIVALS, [event(number, key) for number, key in enumerate("abca")])
+    arrived = ready.take()
+    assert arrived is not None
+    own = lanes.begin("a", arrived.events.popleft())
+    lanes.remove(arrived)
+    for each in arrived.events:
+        lanes.push((each.key or b"").decode(), [each])
+    assert ARRIVALS not in lanes
+    assert len(lanes) == 3
+    assert names(ready, 3) == ["b", "c"]
+    assert [each.offset for each in own.events] == [0, 3]
+    lanes.finish(own, 1)
+    assert names(ready, 1) == ["a"]
+
+
+def test_what_arrived_is_dropped_with_its_owner() -> None:
+    ready = Ready()
+    lanes = Lanes(ready, "owner")
+    lanes.push(ARRIVALS, [event(0, "a")])
+    arrived = ready.take()
+    assert arrived is not None
+    lanes.drop()
+    lanes.remove(arrived)
+    assert len(lanes) == 0

@@ -124,8 +124,9 @@ def test_sums_by_aggregate() -> None:
         period,
     )  # fmt: skip
     updates = sum_up([(FakeEvent(None, 50, 0, 1), first), (FakeEvent(b"", 40, 0, 2), second)])
-    found = {aggregate: updates[b"", period, cell] for aggregate, cell in CELLS.items()}
-    assert len(updates) == len(CELLS)
+    found = {aggregate: updates[b""][period, cell] for aggregate, cell in CELLS.items()}
+    assert list(updates) == [b""]
+    assert len(updates[b""]) == len(CELLS)
     assert all(addition.arrival_ms == 50 for addition in found.values())
     assert found[Aggregate.COUNT].count == 2
     assert (found[Aggregate.SUM].count, found[Aggregate.SUM].number) == (2, -2)

@@ -12,6 +12,7 @@ from engine.runtime.log_end import LogEnd
 from engine.sim.loop import run
 from engine.state.epoch import Epoch
 from engine.state.packing import Counters, Owed, Stored
+from engine.state.seen import Seen
 
 DAY_MS = 86_400_000
 PERIOD = Period.of(0, 86_400, keep=True, watched=True)
@@ -20,8 +21,8 @@ PERIOD = Period.of(0, 86_400, keep=True, watched=True)
 def new_epoch(partitions: int) -> Epoch:
     """Of one partition and one bucket, in which nothing was ever written."""
     return Epoch(
-        0, [Stored(b"", Counters(), None)], nonce=1, horizon_d=2, partitions=partitions, queue=lambda own: None,
-        released=lambda prepared: None, on_end=lambda reason: None,
+        0, [Stored(b"", Counters(), None)], nonce=1, horizon_d=2, partitions=partitions, seen=Seen(),
+        queue=lambda own: None, released=lambda prepared: None, on_end=lambda reason: None,
     )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def test_a_reaction_names_every_effect_that_is_due() -> None:
     epoch = new_epoch(1)
     totals = Totals(b"k", PERIOD, {}, frozenset({b"50%"}))
     (own,) = epoch.slices
-    own.react(Owed(b"digest", [totals]), [(totals, Effect(b"50%")), (totals, Effect(b"80%"))], -1)
+    own.react(Owed(b"digest", [totals]), [(totals, Effect(b"50%")), (totals, Effect(b"80%"))], None)
     assert own.reaction is not None
     assert own.reaction.digest == b"digest"
     assert [name for _, _, name in own.reaction.effects] == [b"50%", b"80%"]

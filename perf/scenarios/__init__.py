@@ -1,0 +1,1 @@
+"""One scenario a file: `TITLE` and `measure(stage)`, found by their names."""
