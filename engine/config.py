@@ -44,7 +44,7 @@ class EngineConfig:
     """Events taken from the log's client at once."""
     fetch_wait_s: float = 0.1
     """How long a fetch may wait at the log's end."""
-    call_events_max: int = 1_200
+    call_events_max: int = 1_600
     """Events in one call to Redis, where one more key counts as eight: what a call holds the server up for."""
     calls_in_flight_max: int = 2
     call_timeout_s: float = 5.0

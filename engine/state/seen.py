@@ -5,20 +5,21 @@ verified by the call that writes it, so what is forgotten here, or wrong, costs 
 """
 
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from struct import Struct
 from typing import Final
+
+import xxhash
 
 SEEN_BITS: Final = 22
 """So many identities are remembered at most, as a power of two: 8 bytes each for the whole process, 32 MiB."""
 
-halves = Struct(">QQ").unpack_from
-"""The two halves of an identity: their xor is its number here."""
+number_of: Final = xxhash.xxh3_64_intdigest
+"""Of an identity and an epoch's nonce: what is entered."""
 
 
 class Seen:
     """`table[number & mask]` is the number that was entered there last, or 0.
 
-    An epoch enters its identities' numbers xor its nonce, so it finds none of another epoch, whose writes may be lost.
+    An epoch's nonce goes into the numbers, so it finds none of another epoch, whose writes may be lost.
     """
 
     def __init__(self, bits: int = SEEN_BITS) -> None:

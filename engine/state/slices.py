@@ -15,7 +15,7 @@ from engine.core.record import BEGINNING, Record
 from engine.event import Counts, Dead, Effect, Event, Totals
 from engine.state.identity import DAY_MS, arrival_day
 from engine.state.packing import Applied, Owed, SliceWrite, Stored, Verdicts
-from engine.state.seen import halves
+from engine.state.seen import number_of
 from engine.state.summing import sum_up
 from engine.state.weight import cut
 
@@ -178,7 +178,7 @@ class Slice:
         table, mask, nonce, known = self.epoch.seen.table, self.epoch.seen.mask, self.epoch.nonce, self.known
         judged: list[tuple[bytes, int, bool]] = []
         counting: list[tuple[Event, Counts]] = []
-        unmetered = dead = day = day_ms = 0
+        unmetered = dead = day = day_ms = next_ms = 0
         verdicts = iter(self.verdicts) if self.verdicts is not None else None
         for prepared in self.batch:
             event, answer = prepared
@@ -186,11 +186,10 @@ class Slice:
                 dead += 1
                 continue
             identity = answer.identity
-            if not 0 <= event.timestamp - day_ms < DAY_MS or not day_ms:
+            if event.timestamp >= next_ms or event.timestamp < day_ms:
                 day = arrival_day(event.timestamp)
-                day_ms = day * DAY_MS
-            left, right = halves(identity)
-            number = left ^ right ^ nonce
+                day_ms, next_ms = day * DAY_MS, (day + 1) * DAY_MS
+            number = number_of(identity, nonce)
             if verdicts is not None:
                 duplicate = next(verdicts)
             else:

@@ -137,7 +137,7 @@ class Writer:
         writing: list[Slice] = []
         checking: list[Slice] = []
         room = self._config.call_events_max
-        least = room // 8  # a slice that gets less room than this waits for the next call
+        least = room // 4  # a slice that gets less room than this waits for the next call
         now_s = anyio.current_time()
         while self._ready and room > least and len(checking) < CHECK_SLICES_MAX:
             own = self._ready.popleft()
