@@ -17,6 +17,8 @@ QUARTER_S = 900
 """Starts are multiples of a quarter of an hour: the finest step between the time zones in use."""
 
 DAY_QUARTERS = 96
+SERIES_MAX = 65_536
+"""So many series are remembered decoded, the newest."""
 
 
 class Aggregate(IntEnum):
@@ -49,7 +51,7 @@ class Series(NamedTuple):
     name: bytes
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=SERIES_MAX)
 def _series_of(packed: bytes) -> Series:
     """What a cell holds after its start: whoever reads a month asks for the same few over and over."""
     return Series(Aggregate(packed[0]), packed[1:])
@@ -74,6 +76,7 @@ class Cell(bytes):
 
     @property
     def series(self) -> Series:
+        """Raises ValueError: the aggregate is none."""
         return _series_of(self[4:])
 
 

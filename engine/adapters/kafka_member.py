@@ -31,7 +31,7 @@ REFUSALS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError,
 METADATA_MAX_AGE_MS = 10_000
 """How soon added partitions are seen."""
 HEARTBEAT_MS_MAX = 1_000
-"""By a heartbeat a member hears that the group rebalances: so long has nobody the partitions of one that has left."""
+"""A member learns from the answer to a heartbeat that others come or go. Until then nobody serves what a leaver had."""
 IDLE_FOREVER_MS = 2**31 - 1
 """aiokafka leaves the group where nobody fetches for a while; ours may wait for Redis as long as it takes."""
 CONFIRM_RETRY_S = 0.5

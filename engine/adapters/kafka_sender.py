@@ -55,10 +55,14 @@ class KafkaSender:
         security: KafkaSecurity | None = None,
         waiting: Waiting = say_waiting,
     ) -> None:
-        """`idempotent`: where the broker knows it (see `probe`). `send_s`: after this a send is unanswered."""
+        """`idempotent`: where the broker knows it (see `probe`). `send_s`: after this a send is unanswered.
+
+        `linger_ms`: how long a message waits for others; None: as suits the broker.
+        """
+        default_ms = LINGER_MS if idempotent else LINGER_EMBEDDED_MS
         self._servers = Servers(bootstrap, security)
         self._idempotent = idempotent
-        self._linger_ms = linger_ms or (LINGER_MS if idempotent else LINGER_EMBEDDED_MS)
+        self._linger_ms = default_ms if linger_ms is None else linger_ms
         self._send_s = send_s
         self._client_id = client_id
         self._waiting = waiting

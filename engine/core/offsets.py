@@ -5,6 +5,8 @@ next after a restart, so everything below it is done. Gaps in the log are crosse
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import lt
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -50,7 +52,7 @@ class OffsetTracker(Generic[Item]):
         if items:
             first, last = next(iter(items)), next(reversed(items))
             assert first >= self._position, f"offset {first} arrived, {self._position} or higher was expected"
-            assert last - first >= len(items) - 1, f"offsets {first} to {last} do not ascend"
+            assert all(map(lt, items, islice(items, 1, None))), f"offsets {first} to {last} do not ascend"
             self._open.update(items)
             self._position = last + 1
 

@@ -1,7 +1,7 @@
 """What has arrived while nothing of its partition runs or waits is handed over as it came, before any lane is made.
 
 Where handlers end without waiting, that is all there is to do: order is kept, and nobody is held up. The first event
-whose handler waits, fails, or belongs to a trace gets its lane, and so does everything behind it.
+that has headers (perhaps a trace), or whose handler waits or fails, gets its lane, and so does everything behind it.
 """
 
 import asyncio
@@ -14,29 +14,34 @@ from engine.core.lanes import Lane, Lanes
 from engine.event import Event
 from engine.runtime.attempts import UNBROKEN_MAX, Attempts, Failed
 from engine.runtime.calls import Watch
+from engine.runtime.holds import Holds
 from engine.runtime.work import Work
 
 
 class Walk:
-    """Hands events over in their order, up to one whose handler waits: then `stop` is what it waits for."""
+    """Hands events over in their order, up to one whose handler waits."""
 
-    __slots__ = ("_code", "_handler", "done", "stop")
+    __slots__ = ("_code", "_handler", "_holds", "_stop", "_waits", "done")
 
-    def __init__(self, handler: Callable[[Event], Awaitable[None]], events: Sequence[Event]) -> None:
+    def __init__(self, handler: Callable[[Event], Awaitable[None]], events: Sequence[Event], holds: Holds) -> None:
         self._handler = handler
+        self._holds = holds
         self._code: Coroutine[Any, Any, None] = self._over(events)
+        self._stop: Any = None
+        """What the handler that waits has yielded: None too, where it only lets others go on."""
+        self._waits = False
         self.done = 0
-        self.stop: Any = None
 
     def begin(self) -> bool:
-        """Whether a handler waits; else all are done, or the next one belongs to a trace. Raises what they raise.
+        """Whether a handler waits; else all are done, or the next is for its lane. Raises what they raise.
 
         This drives a coroutine by hand, in the task whose turn it is. Who waits must go on with `rest` in that task.
         """
         try:
-            self.stop = self._code.send(None)
+            self._stop = self._code.send(None)
         except StopIteration:
             return False
+        self._waits = True
         return True
 
     @coroutine
@@ -45,7 +50,7 @@ class Walk:
         thrown: BaseException | None
         while True:
             try:
-                yield self.stop
+                yield self._stop
             except GeneratorExit:
                 self._code.close()
                 raise
@@ -54,18 +59,18 @@ class Walk:
             else:
                 thrown = None
             try:
-                self.stop = self._code.send(None) if thrown is None else self._code.throw(thrown)
+                self._stop = self._code.send(None) if thrown is None else self._code.throw(thrown)
             except StopIteration:
                 return
 
     async def _over(self, events: Sequence[Event]) -> None:
-        handler = self._handler
+        handler, holds = self._handler, self._holds
         for event in events:
-            if event.headers:
+            if event.headers or holds.any:
                 return
             await handler(event)
             self.done += 1
-            if self.stop is not None:
+            if self._waits:
                 return
 
 
@@ -94,7 +99,7 @@ class Arrivals:
             self._disperse(lane)
             return 0
         events = list(islice(lane.events, UNBROKEN_MAX))
-        walk, watch = Walk(handler, events), self._attempts.watch()
+        walk, watch = Walk(handler, events, self._work.holds), self._attempts.watch()
         watch.begin(asyncio.get_running_loop().time(), self._work.config.handler_timeout_s)
         try:
             await self._over(walk, watch, lane, events)
@@ -107,6 +112,7 @@ class Arrivals:
         try:
             waits = walk.begin()
         except BaseException as error:  # noqa: BLE001 - it is the user's
+            watch.began_s = asyncio.get_running_loop().time()  # the time until now was that of the events before it
             failure = self._attempts.failure(watch, error)
         done = walk.done
         if done:

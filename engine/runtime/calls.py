@@ -37,6 +37,7 @@ class Watch:
             self._calls.look_at(deadline_s)
 
     def cancel(self) -> None:
+        """End what runs, if the turn was not told to before."""
         if not self.cancelled:
             self.cancelled = True
             self._task.cancel()
@@ -77,11 +78,13 @@ class Calls:
         return watch
 
     def release(self, watch: Watch) -> None:
+        """The turn has ended."""
         del self._watched[watch]
         if not self._watched:
             self._idle.set()
 
     def cancel_all(self) -> None:
+        """End what runs of all turns."""
         for watch in list(self._watched):
             watch.cancel()
 

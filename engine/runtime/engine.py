@@ -105,6 +105,8 @@ class Engine:
         self._stopping = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._failure: HandlerFailed | None = None
+        self._fault: BaseException | None = None
+        self._faulty = anyio.Event()
         self._retries = self._rebalances = 0
 
     def _new_writer(
@@ -122,8 +124,8 @@ class Engine:
             settings=self._settings, ready=self._scheduler.ready, deferred=self._deferred, letters=self._letters,
             holds=self._holds, circuit=Circuit(self._settings, self._tell), random=self._random,
             telemetry=self._telemetry, tell=self._tell, eased=self._fetcher.ring, wake=self._scheduler.wake,
-            retried=self._retried, handled=self._scheduler.observe, fatal=self._fatal, processor=processor,
-            handler=handler, batch_handler=batch_handler, waits=waiting(processor),
+            retried=self._retried, handled=self._scheduler.observe, broken=self._broken, fatal=self._fatal,
+            processor=processor, handler=handler, batch_handler=batch_handler, waits=waiting(processor),
         )  # fmt: skip
 
     # ---------------------------------------------------------------- life
@@ -150,6 +152,7 @@ class Engine:
             tasks.start_soon(self._letters.run, name="dead letters")
             tasks.start_soon(self._join_and_fetch, name="fetch")
             tasks.start_soon(self._commit_forever, name="commit")
+            tasks.start_soon(self._raise_fault, name="faults")
             tasks.start_soon(self._held_back.run, name="held back")
             await self._stopping.wait()
             await self._let_go(list(self._partitions.values()))
@@ -274,6 +277,16 @@ class Engine:
 
     def _retried(self) -> None:
         self._retries += 1
+
+    def _broken(self, error: BaseException) -> None:
+        self._fault = self._fault or error
+        self._faulty.set()
+
+    async def _raise_fault(self) -> None:
+        """What a callback of the loop cannot raise itself."""
+        await self._faulty.wait()
+        assert self._fault is not None
+        raise self._fault
 
     def _fatal(self, failure: HandlerFailed) -> None:
         self._failure = self._failure or failure

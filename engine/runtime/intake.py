@@ -42,6 +42,7 @@ class Intake:
         self.left([event for event, _ in prepared])
 
     def left(self, events: Sequence[Event]) -> None:
+        """The same, of events without answers."""
         if self.in_flight.remove(len(events), memory_bytes_of(events)):
             self._work.eased()
 

@@ -115,7 +115,9 @@ class PlainLedger:
         """Everything below `position` was delivered or is a gap. Returns the events that are not done yet."""
         if self._before:
             events = [event for event in events if event.offset not in self._before]
-        self._offsets.open({event.offset: event for event in events})
+        opened: dict[int, Event | None] = {event.offset: event for event in events}
+        assert len(opened) == len(events), f"partition {self._partition}: an offset was delivered twice"
+        self._offsets.open(opened)
         self._offsets.read_to(position)
         if position >= self._before.end:
             self._before = NOTHING

@@ -43,7 +43,6 @@ class Turns:
         self._draining = False
         self._returned: list[Event] = []
         """Plain handlers have returned for these, in this round of the event loop."""
-        self._fault: BaseException | None = None
 
     def run(self, lane: Lane) -> Coroutine[None, None, int] | None:
         """One turn, which says how many events it has handed over; None if nothing is to be awaited."""
@@ -124,8 +123,6 @@ class Turns:
 
     def _handled(self, lane: Lane, events: Sequence[Event]) -> None:
         """A plain handler has returned for each of the lane's first events."""
-        if self._fault is not None:
-            raise self._fault
         self._work.circuit.succeeded()
         self._lanes.advance(lane, len(events))
         if not self._returned:
@@ -141,8 +138,8 @@ class Turns:
     def _settle_soon(self) -> None:
         try:
             self._settle()
-        except BaseException as error:  # noqa: BLE001 - nobody waits for a callback: the next turn raises it
-            self._fault = error
+        except BaseException as error:  # noqa: BLE001 - nobody waits for a callback: it ends the engine
+            self._work.broken(error)
 
     async def _handle_batch(
         self, lane: Lane, events: Sequence[Event], handler: Callable[[Sequence[Event]], Awaitable[None]]

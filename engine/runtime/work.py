@@ -40,6 +40,8 @@ class Work:
     retried: Callable[[], None]
     handled: Callable[[float], None]
     """User code took this many seconds."""
+    broken: Callable[[BaseException], None]
+    """A fault that nobody else can raise: the engine ends with it."""
     fatal: Callable[[HandlerFailed], None]
     """The engine must stop."""
     processor: Processor | None = None

@@ -1,7 +1,8 @@
 """Identities that this process has counted of late, to leave out near duplicates without a round trip.
 
 A table of one place an identity: a newer one takes the place of an older. It is believed by nobody: every verdict is
-verified by the call that writes it, so what is forgotten here, or wrong, costs a call more and nothing else.
+verified by the call that writes it, so what is forgotten here, or wrong (a copy from beyond the horizon), costs a call
+more and nothing else.
 """
 
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap

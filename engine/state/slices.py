@@ -17,7 +17,7 @@ from engine.state.identity import DAY_MS, arrival_day
 from engine.state.packing import Applied, Owed, SliceWrite, Stored, Verdicts
 from engine.state.seen import number_of
 from engine.state.summing import sum_up
-from engine.state.weight import cut
+from engine.state.weight import QUESTIONS_AN_EVENT, cut
 
 if TYPE_CHECKING:
     from engine.state.epoch import Epoch
@@ -27,6 +27,8 @@ ASK_WRITES = 4
 remembered: an answer costs a third of what a rejection costs."""
 ASK_LEAST = 32
 """A batch of fewer events is not worth a question: one of them rejected costs little."""
+ASK_GROWTH = 2
+"""Where writes ask, a batch may be so many times as large as the one before it."""
 
 Prepared = tuple[Event, Counts | Dead]
 
@@ -72,7 +74,7 @@ class Slice:
         self.known: set[int] = set()
         self._asked: list[int] = []
         self._asking = 0
-        """The write in flight asks about so many of the first events gathered."""
+        """The write asks about so many of the first events gathered."""
         self._answered = 0
         """What is remembered of so many of the first events gathered is known."""
         self._asks = 0
@@ -125,13 +127,20 @@ class Slice:
     def take(self, room: int) -> int:
         """Move gathered events into the batch, as many as `room` allows; one that was rejected goes as it was.
 
-        Returns the batch's weight (`weight.py`).
+        Returns what the write weighs (`weight.py`).
         """
         if not self.batch:
-            first, self._weight = cut(self.gathered, room, self._askable()) if self.gathered else (0, 0)
+            for_events = room - room // QUESTIONS_AN_EVENT if self._asks else room
+            first, self._weight = cut(self.gathered, for_events, self._askable()) if self.gathered else (0, 0)
             self.batch, self.gathered = self.gathered[:first], self.gathered[first:]
             self._answered = max(0, self._answered - first)
-        return self._weight
+        self._asking = self._questions(room - self._weight) if self._asks else 0
+        return self._weight + self._asking // QUESTIONS_AN_EVENT
+
+    def _questions(self, room: int) -> int:
+        """About how many of the events that are gathered next the write may ask."""
+        wanted = ASK_GROWTH * max(len(self.batch), ASK_LEAST)
+        return min(len(self.gathered), wanted, max(0, room) * QUESTIONS_AN_EVENT)
 
     def _askable(self) -> int:
         """How many of the gathered events may go: while writes ask, those that were asked about, else half of them."""
@@ -144,8 +153,7 @@ class Slice:
         judged, counting, unmetered, dead = self._judge()
         self._after = self._next_record()
         self._after_encoded = self._after.encode()
-        self._asked, self._asking = [], 0
-        ask = self._ask() if self._asks else []
+        ask = self._ask()
         self._asks = max(0, self._asks - 1)
         reaction = self.reaction
         return SliceWrite(
@@ -209,12 +217,11 @@ class Slice:
         was asked about goes into the next write then.
         """
         ask: list[tuple[bytes, int]] = []
-        coming = self.gathered[: 2 * max(len(self.batch), ASK_LEAST)]
-        for event, answer in coming:
+        self._asked = []
+        for event, answer in self.gathered[: self._asking]:
             if not isinstance(answer, Dead):
                 self._asked.append(event.offset)
                 ask.append((answer.identity, arrival_day(event.timestamp)))
-        self._asking = len(coming)
         return ask
 
     def _next_record(self) -> Record:

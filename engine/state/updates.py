@@ -42,7 +42,7 @@ def _pack_one(parts: list[bytes], period: Period | None, cell: Cell, addition: A
 
 
 def _pack_page(parts: list[bytes], moved: Moved) -> bool:
-    """A key with cells of one hour and one period, as nearly all others are: no two are of a series.
+    """A key with cells of one start and one period, as nearly all others are: no two are of a series.
 
     Returns False, and has appended nothing, where they are not.
     """

@@ -9,7 +9,7 @@ from struct import Struct
 from struct import error as struct_error
 from typing import Final
 
-from engine.aggregate import Aggregate, Reading, Series
+from engine.aggregate import SERIES_MAX, Aggregate, Reading, Series
 from engine.errors import StateDamaged
 from engine.state.summing import Addition, Rank
 
@@ -109,7 +109,7 @@ def _unique(packed: bytes) -> Reading:
     return Reading(_whole(_COUNT.unpack(packed[:8])[0]), members=digests)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=SERIES_MAX)
 def series_of(field: bytes) -> Series:
     """A field of a total: aggregate (1 byte) and name. Raises StateDamaged."""
     try:

@@ -42,6 +42,8 @@ DAMAGE_RETRY_S = 5.0
 REACT_RETRY_S = 5.0
 CHECK_SLICES_MAX = 1_024
 CLEAR_LINGER_S = 0.05
+LEAST_SHARE = 4
+"""A slice that would get less than this part of a call waits for the next: cut in two, it touches its keys twice."""
 
 
 class Writer:
@@ -137,7 +139,7 @@ class Writer:
         writing: list[Slice] = []
         checking: list[Slice] = []
         room = self._config.call_events_max
-        least = room // 4  # a slice that gets less room than this waits for the next call
+        least = room // LEAST_SHARE
         now_s = anyio.current_time()
         while self._ready and room > least and len(checking) < CHECK_SLICES_MAX:
             own = self._ready.popleft()

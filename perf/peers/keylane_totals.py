@@ -14,7 +14,7 @@ from perf.harness.worker import done_of, worker
 from perf.peers.program import Stopwatch, Work, rss_peak_bytes, say, told
 from perf.peers.totals import HOUR_LETTERS, MONTH_LETTERS, digest_of, line_of
 
-POLL_S = 0.1
+POLL_S = 0.02
 
 
 async def run(work: Work) -> dict[str, float | str]:

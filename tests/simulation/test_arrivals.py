@@ -1,15 +1,18 @@
 """Events that are handed over as they came, before lanes are made: what is promised of lanes holds."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from random import Random
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from engine import Event
+from engine import Engine, Event
 from engine.runtime.attempts import UNBROKEN_MAX
+from engine.runtime.ledger import PlainLedger
 from engine.sim.broker import SimulatedBroker
 from engine.sim.loop import run
 from engine.testing.guarantees import Guarantees
@@ -47,6 +50,88 @@ def test_whatever_waits_or_fails_order_and_one_at_a_time_hold(seed: int, waits: 
         assert guarantees.faults((0, event.offset) for event in broker.logs[TOPIC, 0]) == []
 
     run(scenario)
+
+
+async def _zero() -> None:
+    await asyncio.sleep(0)
+
+
+async def _checkpoint() -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+async def _timer_then_zero() -> None:
+    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("waits", [_zero, _checkpoint, _timer_then_zero])
+def test_a_handler_that_only_lets_others_go_on_waits_too(waits: Callable[[], Awaitable[None]]) -> None:
+    """Guards the flag in `Walk`: what such a handler yields is None."""
+
+    async def scenario() -> None:
+        guarantees = Guarantees()
+        broker = broker_with([f"k{number % 9}" for number in range(100)])
+
+        async def handle(event: Event) -> None:
+            def see(what: str) -> None:
+                guarantees.see(Occurrence.of(what, event, worker="w", time_s=anyio.current_time()))
+
+            see("started")
+            await waits()
+            see("done")
+
+        log = SeenLog(broker, "w", guarantees)
+        async with running(broker, handle, log=log) as engine:
+            await until(all_committed(broker))
+            assert engine.statistics().counters.consumed == 100
+        assert guarantees.faults((0, event.offset) for event in broker.logs[TOPIC, 0]) == []
+
+    run(scenario)
+
+
+def test_a_pause_from_within_a_handler_holds_from_the_next_event_on() -> None:
+    """Guards `holds` in `Walk`."""
+
+    async def scenario() -> None:
+        broker = broker_with(["k"] * 50)
+        handled: list[int] = []
+
+        async def handle(event: Event) -> None:
+            handled.append(event.offset)
+            if event.offset == 9:
+                pauses[0].pause(key=b"k")
+
+        pauses: list[Engine] = []
+        async with running(broker, handle) as engine:
+            pauses.append(engine)
+            await anyio.sleep(2)
+            assert handled == list(range(10))
+            engine.resume(key=b"k")
+            await until(all_committed(broker))
+        assert handled == list(range(50))
+
+    run(scenario)
+
+
+def test_a_fault_of_the_book_keeping_ends_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards `broken` in `Turns._settle_soon`: nobody waits for a callback, and nothing may go on without it."""
+
+    def lose(ledger: PlainLedger, events: Sequence[Event]) -> None:
+        raise LookupError("an offset that was never opened")
+
+    async def scenario() -> None:
+        monkeypatch.setattr(PlainLedger, "handled", lose)
+
+        async def handle(event: Event) -> None:
+            return
+
+        async with running(broker_with(["k"]), handle):
+            await anyio.sleep(2)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        run(scenario)
+    assert raised.value.subgroup(LookupError) is not None
 
 
 def test_nobody_is_kept_waiting_by_handlers_that_do_not_wait() -> None:

@@ -11,7 +11,7 @@ from engine.sim.broker import SimulatedBroker, SimulatedLog, SimulatedSender
 from engine.sim.loop import EPOCH_MS, SimulatedClock, run
 from engine.sim.payload import Cursor, PackedSlice, read_slice
 from engine.sim.server import SimulatedServer
-from engine.state.weight import KEY_WEIGHT
+from engine.state.weight import KEY_WEIGHT, QUESTIONS_AN_EVENT
 from tests.simulation.plain import TOPIC, all_committed, until
 
 HOUR_S = EPOCH_MS // 1000
@@ -41,8 +41,11 @@ def slices_of(payload: bytes) -> Iterator[PackedSlice]:
 
 
 def weight_of(payload: bytes) -> int:
-    """Events and keys, as the protocol's own bytes name them."""
-    return sum(len(each.judged) + KEY_WEIGHT * len(each.keys) for each in slices_of(payload))
+    """Events, keys and questions, as the protocol's own bytes name them."""
+    return sum(
+        len(each.judged) + KEY_WEIGHT * len(each.keys) + len(each.asked) // QUESTIONS_AN_EVENT
+        for each in slices_of(payload)
+    )
 
 
 @pytest.mark.parametrize("keys", [20_000, 1], ids=["many keys", "many cells of one key"])

@@ -91,7 +91,7 @@ def test_a_drain_does_not_wait_for_batches_to_grow() -> None:
 
 
 def test_a_retry_keeps_its_time_though_the_batch_behind_it_is_full() -> None:
-    """Guards `lane.lingering` in `Intake._accept_key`: only a batch that waits for more is hastened."""
+    """Guards `lane.lingering` in `Intake._push`: only a batch that waits for more is hastened."""
 
     async def scenario() -> None:
         broker = SimulatedBroker(Random(1), "events", 1)

@@ -50,7 +50,7 @@ def test_a_full_partition_stays_full_through_rebalances() -> None:
 
 
 def test_a_drain_that_races_with_the_limit_loses_no_wake_up() -> None:
-    """Trap 19. Guards `eased` in `Intake.released`: a fetch that found no room is not left waiting for its time-out."""
+    """Trap 19. Guards `eased` in `Intake.left`: a fetch that found no room is not left waiting for its time-out."""
 
     async def scenario() -> None:
         broker = broker_with([f"k{number % 7}" for number in range(500)])

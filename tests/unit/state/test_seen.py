@@ -82,6 +82,7 @@ def test_rejections_one_after_another_make_the_next_writes_ask_first() -> None:
     own.gathered += prepared(1_000, 4 * ASK_LEAST)
     own.take(2)
     own.rejected(Verdicts([False, False]))
+    own.take(1_000_000)
     asked = own.build().ask
     assert len(asked) == 2 * ASK_LEAST
     own.applied(Applied(False, None, [index == 3 for index in range(len(asked))]))
