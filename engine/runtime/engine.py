@@ -25,6 +25,7 @@ from engine.runtime.circuit import Circuit
 from engine.runtime.commit import Committer
 from engine.runtime.dead_letters import DeadLetters
 from engine.runtime.deferred import Deferred
+from engine.runtime.faults import Faults
 from engine.runtime.fetch import Fetcher
 from engine.runtime.held_back import HeldBackWatch
 from engine.runtime.holds import Holds
@@ -89,7 +90,7 @@ class Engine:
         self._scheduler = Scheduler(self._settings, self._run_lane)
         self._deferred = Deferred(self._requeue)
         self._letters = DeadLetters(sender, self._telemetry, tell)
-        self._holds = Holds(self._resumed)
+        self._holds, self._faults = Holds(self._resumed), Faults()
         self._writer = self._new_writer(state, sender, processor, deletes_identities) if state is not None else None
         self._notices = Notices(state, config.group, name, config.status_interval_s) if state is not None else None
         self._partitions: dict[int, Partition] = {}
@@ -105,8 +106,6 @@ class Engine:
         self._stopping = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._failure: HandlerFailed | None = None
-        self._fault: BaseException | None = None
-        self._faulty = anyio.Event()
         self._retries = self._rebalances = 0
 
     def _new_writer(
@@ -124,7 +123,7 @@ class Engine:
             settings=self._settings, ready=self._scheduler.ready, deferred=self._deferred, letters=self._letters,
             holds=self._holds, circuit=Circuit(self._settings, self._tell), random=self._random,
             telemetry=self._telemetry, tell=self._tell, eased=self._fetcher.ring, wake=self._scheduler.wake,
-            retried=self._retried, handled=self._scheduler.observe, broken=self._broken, fatal=self._fatal,
+            retried=self._retried, handled=self._scheduler.observe, broken=self._faults.tell, fatal=self._fatal,
             processor=processor, handler=handler, batch_handler=batch_handler, waits=waiting(processor),
         )  # fmt: skip
 
@@ -152,7 +151,7 @@ class Engine:
             tasks.start_soon(self._letters.run, name="dead letters")
             tasks.start_soon(self._join_and_fetch, name="fetch")
             tasks.start_soon(self._commit_forever, name="commit")
-            tasks.start_soon(self._raise_fault, name="faults")
+            tasks.start_soon(self._faults.run, name="faults")
             tasks.start_soon(self._held_back.run, name="held back")
             await self._stopping.wait()
             await self._let_go(list(self._partitions.values()))
@@ -277,16 +276,6 @@ class Engine:
 
     def _retried(self) -> None:
         self._retries += 1
-
-    def _broken(self, error: BaseException) -> None:
-        self._fault = self._fault or error
-        self._faulty.set()
-
-    async def _raise_fault(self) -> None:
-        """What a callback of the loop cannot raise itself."""
-        await self._faulty.wait()
-        assert self._fault is not None
-        raise self._fault
 
     def _fatal(self, failure: HandlerFailed) -> None:
         self._failure = self._failure or failure

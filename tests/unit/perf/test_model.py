@@ -137,7 +137,7 @@ class TestSite:
     def test_one_worker_is_bounded_by_its_core_and_more_by_that_of_redis(self) -> None:
         one = simulated(Shape(COSTS, events=4_000, settings=SMALL), 1)
         assert 0.7 * 1e6 / COSTS.worker_event_us < one["events_per_s"] < 1e6 / COSTS.worker_event_us
-        assert one["worker_busy_share"] > 0.9
+        assert one["worker_busy_share"] > 0.85
         assert one["redis_busy_share"] < 0.7
         slow = Costs(25.0, 400.0, 18.0, redis_event_us=100.0, redis_call_us=150.0)
         many = simulated(Shape(slow, partitions=4, workers=4, events=4_000, settings=SMALL), 1)
