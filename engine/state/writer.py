@@ -133,7 +133,8 @@ class Writer:
             await anyio.sleep(CLEAR_LINGER_S)
             lazy, self._lazy = self._lazy, []
             for own in lazy:
-                self.queue(own)
+                if own.owes:  # else it travelled with a write meanwhile
+                    self.queue(own)
 
     def _take(self) -> tuple[list[Slice], list[Slice]]:
         writing: list[Slice] = []

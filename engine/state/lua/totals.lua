@@ -88,56 +88,71 @@ local function total_prefix(plan, tag, bounds)
   return prefix
 end
 
--- A total that exists and of which one series is raised: the same as `plan_total` in fewer steps. Nil: not of this form.
+-- A total that is not watched and exists, and of which one series is raised: the same as `plan_total` in fewer steps.
+-- Nil: not of this form.
 local function plan_single_series(plan, tag, key, payload, at)
   local flags, count, series, value_at = unpack_struct('>BHHc0', payload, at + 8)
   local aggregate = byte(series, 1)
-  if count ~= 1 or aggregate == UNIQUE then return nil end
+  if flags >= 2 or count ~= 1 or aggregate == UNIQUE then return nil end
   local after = value_at + SIZES[aggregate]
   local value = sub(payload, value_at, after - 1)
   local name = total_prefix(plan, tag, sub(payload, at, at + 7)) .. key
-  local old, effects
-  if flags < 2 then
-    local stored = try('HMGET', name, 'k', series)
-    if stored.err then return false, 'total: ' .. stored.err end
-    if not stored[1] then return nil end
-    old = stored[2]
-  else
-    local found = try('HGETALL', name)
-    if found.err then return false, 'total: ' .. found.err end
-    local size = #found
-    local exists = false
-    old = false
-    for index = 1, size, 2 do
-      local field = found[index]
-      if field == series then
-        old = found[index + 1]
-      elseif field == 'k' then
-        exists = true
-      elseif byte(field, 1) ~= EFFECT then
-        return nil
-      else
-        effects = true
-      end
-    end
-    if not exists then return nil end
-  end
-  if old then
-    value = merge(aggregate, old, value)
+  local stored = try('HMGET', name, 'k', series)
+  if stored.err then return false, 'total: ' .. stored.err end
+  if not stored[1] then return nil end
+  if stored[2] then
+    value = merge(aggregate, stored[2], value)
     if not value then return false, 'value of a total' end
   end
   local raised, number = plan.raised, plan.raised_count
   raised[number + 1], raised[number + 2], raised[number + 3] = name, series, value
   plan.raised_count = number + 3
-  if flags >= 2 then
-    local owed = plan.owed_count + 1
-    plan.owed_count = owed
-    plan.owed_names[owed] = name
-    plan.owed_effects[owed] = effects or false
-    plan.owed[owed] = pack('>IHc0c0HHc0Hc0', 17 + #key + #series + #value, #key, key, sub(payload, at, at + 8), 1,
-      #series, series, #value, value)
-  end
   return after
+end
+
+-- A watched total that exists, without sets: the same as `plan_total` in fewer steps. Nil: not of this form.
+local function plan_watched(plan, tag, key, payload, at)
+  local flags, count, next_at = unpack_struct('>BH', payload, at + 8)
+  if flags < 2 then return nil end
+  local name = total_prefix(plan, tag, sub(payload, at, at + 7)) .. key
+  local found = try('HGETALL', name)
+  if found.err then return false, 'total: ' .. found.err end
+  local rest = {}
+  for index = 1, #found, 2 do rest[found[index]] = found[index + 1] end
+  if not rest.k then return nil end
+  rest.k = nil
+  local arguments, raised = {}, {}
+  for index = 1, count do
+    local series, value_at = unpack_struct('>Hc0', payload, next_at)
+    local aggregate = byte(series, 1)
+    if aggregate == UNIQUE then return nil end
+    next_at = value_at + SIZES[aggregate]
+    local value, old = sub(payload, value_at, next_at - 1), rest[series]
+    if old then
+      value = merge(aggregate, old, value)
+      if not value then return false, 'value of a total' end
+      rest[series] = nil
+    end
+    arguments[2 * index - 1], arguments[2 * index] = series, value
+    raised[index] = pack('>Hc0Hc0', #series, series, #value, value)
+  end
+  local effects, others = false, {}
+  if next(rest) then
+    for index = 1, #found, 2 do
+      local field = found[index]
+      local value, first = rest[field], byte(field, 1)
+      if value and first == EFFECT then effects = true
+      elseif value and SIZES[first] then others[#others + 1] = pack('>Hc0Hc0', #field, field, #value, value) end
+    end
+  end
+  plan.hashes[#plan.hashes + 1] = { name = name, arguments = arguments }
+  local owed, body = plan.owed_count + 1, concat(others) .. concat(raised)
+  plan.owed_count = owed
+  plan.owed_names[owed] = name
+  plan.owed_effects[owed] = effects
+  plan.owed[owed] =
+    pack('>IHc0c0H', 13 + #key + #body, #key, key, sub(payload, at, at + 8), #others + count) .. body
+  return next_at
 end
 
 -- An index entry: number of days u16, the days (u32, ascending), then the totals (first and last quarter, u32 each).

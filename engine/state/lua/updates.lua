@@ -28,6 +28,7 @@ local function plan_updates(tag, payload, at, keys)
     for _ = 1, total_count do
       local next_at
       next_at, wrong = plan_single_series(plan, tag, key, payload, at)
+      if next_at == nil then next_at, wrong = plan_watched(plan, tag, key, payload, at) end
       if next_at == nil then
         pages = pages or { [day] = { 'a', arrival, cell, value } }
         next_at, wrong = plan_total(plan, tag, key, payload, at, pages)
