@@ -108,7 +108,7 @@ def _write_pages(folder: Path, *, mixed: bool) -> None:
         return
     try:
         if not fill_readme(folder):
-            _say("README.md shows bars of full runs only, and there is none: it stays as it was")
+            _say("there are no bars to show: README.md stays as it was")
     except NoPlace as error:
         _say(f"README.md stays as it was: {error}")
 

@@ -33,11 +33,15 @@ def page(results: Sequence[Result], left_out: Sequence[Result] = ()) -> str:
 def bars_table(results: Sequence[Result]) -> str:
     """Every bar, and whether it was reached."""
     rows = [
-        [f"[{each.scenario}](#{each.scenario})" if not number else "", bar.name, _value(bar), _must(bar), _goal(bar)]
+        [_anchor(each) if not number else "", bar.name, _value(bar), _must(bar), _goal(bar)]
         for each in results
         for number, bar in enumerate(each.findings.bars)
     ]  # fmt: skip
     return _table(["", "", "measured", "must", "goal"], rows)
+
+
+def _anchor(result: Result) -> str:
+    return f"[{result.scenario}](#{result.scenario}){' (quick)' if result.quick else ''}"
 
 
 def bars_for_readers(results: Sequence[Result], folder: str) -> str:

@@ -66,11 +66,11 @@ def make_page(folder: Path, *, mixed: bool = False) -> list[str]:
 
 
 def fill_readme(folder: Path, readme: Path = README) -> bool:
-    """Puts the bars of full runs into the README; False if there are none. Raises NoPlace, OSError."""
-    full = [each for each in read_all(folder)[0] if not each.quick and each.findings.bars]
-    if not full:
+    """Puts all bars into the README, those of quick runs named so; False if there are none. Raises NoPlace, OSError."""
+    found = [each for each in read_all(folder)[0] if each.findings.bars]
+    if not found:
         return False
-    table = bars_for_readers(full, folder.relative_to(readme.parent).as_posix())
+    table = bars_for_readers(found, folder.relative_to(readme.parent).as_posix())
     readme.write_text(put_between(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
     return True
 

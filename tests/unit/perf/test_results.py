@@ -54,17 +54,18 @@ class TestPage:
 
 
 class TestReadme:
-    def test_it_shows_bars_of_full_runs(self, tmp_path: Path) -> None:
+    def test_it_shows_all_bars_and_says_which_are_of_quick_runs(self, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
         readme.write_text(f"# Product\n{BEGIN}\n{END}\nmore\n")
         folder = tmp_path / "perf" / "results"
-        save(result("skew", quick=True), folder)
+        folder.mkdir(parents=True)
         assert not fill_readme(folder, readme)
+        save(result("skew", quick=True), folder)
         save(result("lift"), folder)
         assert fill_readme(folder, readme)
         text = readme.read_text()
-        assert "[lift](perf/results/README.md#lift)" in text
-        assert "skew" not in text
+        assert "[lift](perf/results/README.md#lift) |" in text
+        assert "[skew](perf/results/README.md#skew) (quick) |" in text
 
     def test_one_without_marks_is_left_alone(self, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
