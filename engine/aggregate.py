@@ -52,8 +52,11 @@ class Series(NamedTuple):
 
 
 @lru_cache(maxsize=SERIES_MAX)
-def _series_of(packed: bytes) -> Series:
-    """What a cell holds after its start: whoever reads a month asks for the same few over and over."""
+def unpack_series(packed: bytes) -> Series:
+    """Aggregate (1 byte) and name: what a cell holds after its start. The same few are asked for over and over.
+
+    Raises ValueError, IndexError: it is none.
+    """
     return Series(Aggregate(packed[0]), packed[1:])
 
 
@@ -77,7 +80,7 @@ class Cell(bytes):
     @property
     def series(self) -> Series:
         """Raises ValueError: the aggregate is none."""
-        return _series_of(self[4:])
+        return unpack_series(self[4:])
 
 
 class Period(bytes):

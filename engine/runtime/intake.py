@@ -57,19 +57,15 @@ class Intake:
         if self._arrives and (ARRIVALS in self.lanes or not (self.lanes or self._work.holds.any)):
             self.lanes.push(ARRIVALS, events)  # nothing runs or waits before them: they need no lanes yet
             return
-        match self._work.config.ordering:
-            case "key":
-                groups = by_key(events)
-                if self._answers_inline(events[0].partition, newest):
-                    groups = self._answer(groups)
-                for key, group in groups.items():
-                    self._push(key, group, key)
-            case "partition":
-                for event in events:
-                    self._push(event.key or b"", [event], "partition")
-            case "none":
-                for event in events:
-                    self._push(event.key or b"", [event], event.offset)
+        if self._work.config.ordering == "key":
+            groups = by_key(events)
+            if self._answers_inline(events[0].partition, newest):
+                groups = self._answer(groups)
+            for key, group in groups.items():
+                self._push(key, group, key)
+        else:
+            for event in events:
+                self._push(event.key or b"", [event], self._work.lane_name(event))
         if self.in_flight.full and self._work.config.batch_linger_s:
             self.turns.hurry()
 

@@ -188,8 +188,7 @@ class Slice:
         counting: list[tuple[Event, Counts]] = []
         unmetered = dead = day = day_ms = next_ms = 0
         verdicts = iter(self.verdicts) if self.verdicts is not None else None
-        for prepared in self.batch:
-            event, answer = prepared
+        for event, answer in self.batch:
             if isinstance(answer, Dead):
                 dead += 1
                 continue

@@ -4,12 +4,11 @@ COUNT and UNIQUE: a count. SUM: a count and a quantity. MIN, MAX: a quantity. LA
 A quantity is three limbs of 10**15, high, middle, low, in floor form: only the high one is signed.
 """
 
-from functools import lru_cache
 from struct import Struct
 from struct import error as struct_error
 from typing import Final
 
-from engine.aggregate import SERIES_MAX, Aggregate, Reading, Series
+from engine.aggregate import Reading, Series, unpack_series
 from engine.errors import StateDamaged
 from engine.state.summing import Addition, Rank
 
@@ -109,10 +108,9 @@ def _unique(packed: bytes) -> Reading:
     return Reading(_whole(_COUNT.unpack(packed[:8])[0]), members=digests)
 
 
-@lru_cache(maxsize=SERIES_MAX)
 def series_of(field: bytes) -> Series:
     """A field of a total: aggregate (1 byte) and name. Raises StateDamaged."""
     try:
-        return Series(Aggregate(field[0]), field[1:])
+        return unpack_series(field)
     except (IndexError, ValueError) as error:
         raise StateDamaged(f"field {field[:40]!r} of a total") from error

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
 
-EVENT_TYPE = "llm.tokens"
-METER = "tokens"
+from perf.harness.token_meter import EVENT_TYPE, METER, token_meter
+
 PRICE = "0.001"
 """Of a token, in dollars."""
 LIMIT = "10.00"
@@ -76,15 +76,7 @@ class BillingLog(NamedTuple):
         usual = [_customer(usual_name(number), FAR_LIMIT) for number in range(self.keys)]
         return {
             "version": 1,
-            "meters": [
-                {
-                    "name": METER,
-                    "event_type": EVENT_TYPE,
-                    "aggregation": "sum",
-                    "property": "data.tokens",
-                    "group_by": {"model": "data.model", "region": "data.region"},
-                }
-            ],
+            "meters": [token_meter({"model": "data.model", "region": "data.region"})],
             "plans": [
                 {
                     "name": "usage",

@@ -9,7 +9,7 @@ import anyio
 
 from engine import Counts, Effect, Engine, Event, Totals
 from engine.adapters.kafka_topics import TopicSpec, ensure_topics
-from perf.harness.billing_log import METER, BillingLog
+from perf.harness.billing_log import BillingLog
 from perf.harness.checks import check_cells
 from perf.harness.cpu import cpu_s
 from perf.harness.decisions import watch_decisions
@@ -19,6 +19,7 @@ from perf.harness.open_loop import Schedule, drive, intended_us_of, now_us, slee
 from perf.harness.servers import Servers
 from perf.harness.service import service
 from perf.harness.sightings import Sightings
+from perf.harness.token_meter import METER
 from perf.harness.usage import TokenUsage, UsageLog
 from perf.harness.visible import watch_totals
 from perf.harness.worker import worker

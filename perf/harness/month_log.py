@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
 
+from perf.harness.token_meter import EVENT_TYPE, METER, token_meter
 from perf.harness.usage import HOUR_S
 
-EVENT_TYPE, METER, GROUP = "llm.tokens", "tokens", "model"
+GROUP = "model"
 PRICE = "0.001"
 LIMIT = "1000000000.00"
 """Far away, but it makes the worker keep and watch a running total."""
@@ -98,15 +99,7 @@ def month_catalog(customers: int) -> dict[str, Any]:
     """The document of a catalog that meters and prices the logs of this file."""
     return {
         "version": 1,
-        "meters": [
-            {
-                "name": METER,
-                "event_type": EVENT_TYPE,
-                "aggregation": "sum",
-                "property": "data.tokens",
-                "group_by": {GROUP: "data.model"},
-            }
-        ],
+        "meters": [token_meter({GROUP: "data.model"})],
         "plans": [
             {
                 "name": "usage",

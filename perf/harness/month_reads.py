@@ -9,8 +9,9 @@ import msgspec
 
 from engine import StateReader
 from engine.state.reader import Account
-from perf.harness.month_log import GROUP, METER, Month, customer_name
+from perf.harness.month_log import GROUP, Month, customer_name
 from perf.harness.servers import Servers
+from perf.harness.token_meter import METER
 from perf.harness.usage import SCALE
 
 READ = customer_name(0)

@@ -22,7 +22,7 @@ class NoState:
                 return [_APPLIED] * int(unpack_from(">H", payload)[0])
             case "read":
                 return [_NEVER_WRITTEN] * int(unpack_from(">H", payload)[0])
-        raise NotImplementedError(f"nobody is expected to call {function} here")
+        raise AssertionError(f"{function} was called: apply, check and read were expected, nothing else is answered")
 
     async def call_many(
         self, function: str, calls: Sequence[Call], *, writes: bool, answered: Callable[[int, Answer], None]

@@ -32,8 +32,8 @@ MEASURE_NOTE = (
     "one: then its start, and mostly its imports, are a part of what the events of its partitions wait for."
 )
 HEARTBEAT_NOTE = (
-    "A worker learns by its next heartbeat that another one left or came; heartbeats come ten times a session. After a "
-    "crash nobody knows of it before the session is over."
+    "A worker learns by its next heartbeat that another one left or came; heartbeats come ten times a session, and "
+    "at least once a second. After a crash nobody knows of it before the session is over."
 )
 STATIC_NOTE = (
     "With `ENGINE_INSTANCE_ID` a worker that is back within the session gets its partitions again, and no other one "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import anyio
 
 from engine.core.lanes import Lane
-from engine.event import EVENT_BYTES, Counts, Event, Message, memory_bytes
+from engine.event import EVENT_BYTES, Counts, Event, Message, memory_bytes, memory_bytes_of
 from engine.notice import telling
 from engine.runtime.dead_letters import DeadLetters, dead_letter
 from engine.runtime.deferred import VOID_MAX, Deferred
@@ -36,7 +36,10 @@ def epoch(buckets: int) -> Epoch:
 def test_key_value_and_headers_count() -> None:
     bare = FakeEvent(None, 0)
     assert memory_bytes(bare) == EVENT_BYTES
-    assert memory_bytes(bare._replace(key=b"12", value=b"345", headers=(("6", b"789"),))) == EVENT_BYTES + 9
+    full = bare._replace(key=b"12", value=b"345", headers=(("6", b"789"),))
+    assert memory_bytes(full) == EVENT_BYTES + 9
+    for events in ([full], [bare, full, full]):
+        assert memory_bytes_of(events) == sum(map(memory_bytes, events))
 
 
 def test_lanes_that_wait_no_more_leave_the_heap() -> None:
