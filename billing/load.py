@@ -80,6 +80,7 @@ class Mixture:
     duplicates: float = 0.01
     late: float = 0.01
     malformed: float = 0.001
+    """These come at even distances: by chance a short run would have none."""
     zipf_exponent: float = 1.1
     run_mean: float = 4.0
     """Consecutive events of one customer, on average."""
@@ -109,18 +110,18 @@ class Load:
         shares = zipf_shares(len(self._customers), self._mixture.zipf_exponent)
         self._cumulated = list(itertools.accumulate(shares))
         self._resendable: deque[Sendable] = deque(maxlen=RESENT_WINDOW)
-        self._serial = 0
+        self._serial = self._made = 0
         self._run = f"{self._random.getrandbits(48):012x}"
         self._runs_left = 0
         self._customer = self._customers[0]
 
     def make(self, now: datetime) -> Sendable:
         """The next event, sent at `now` (aware)."""
-        chance = self._random.random()
         mixture = self._mixture
-        if chance < mixture.malformed:
+        self._made += 1
+        if int(self._made * mixture.malformed) > int((self._made - 1) * mixture.malformed):
             return self._malformed(now)
-        chance -= mixture.malformed
+        chance = self._random.random()
         if chance < mixture.duplicates and self._resendable:
             copied = self._random.choice(self._resendable)
             return copied._replace(kind=Kind.DUPLICATE)
