@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from billing.catalog import CatalogHistory
 from billing.domain.customers import Customer
+from billing.domain.limits import DueAlert
 from billing.domain.meters import Measure, Meter, MeterSet
 from billing.domain.periods import QUARTER_S, TimeZone
 from billing.domain.problems import InvalidEvent
@@ -51,7 +52,7 @@ class BillingHandler:
         self._history: CatalogHistory | None = None
         self._meters = MeterSet((), 0, 0)
         self._cells: dict[tuple[int, Meter, tuple[str, ...]], Cell] = {}
-        self._customers: dict[bytes, Customer] = {}
+        self._customers: dict[bytes, tuple[Customer, dict[int, Place]]] = {}
         self._places: dict[tuple[str, str, bool, bool], dict[int, Place]] = {}
         self._clocks_vary = False
         self._reactions = Reactions(facts.history)
@@ -62,8 +63,7 @@ class BillingHandler:
     # ---------------------------------------------------------------- what events add
     def prepare(self, key: bytes, events: Sequence[Event]) -> Sequence[Counts | Dead]:
         self._notice_facts()
-        customer = self._customer(key)
-        places = self._places_of(customer, customer.time_zone)
+        customer, places = self._customer(key)
         return [self._prepare(key, event, customer, places) for event in events]
 
     def _prepare(self, key: bytes, event: Event, customer: Customer, places: dict[int, Place]) -> Counts | Dead:
@@ -106,14 +106,16 @@ class BillingHandler:
         terms = (clock.name, customer.time_zone.name, customer.priced, customer.watched)
         return self._places.setdefault(terms, {})
 
-    def _customer(self, key: bytes) -> Customer:
-        customer = self._customers.get(key)
-        if customer is None:
+    def _customer(self, key: bytes) -> tuple[Customer, dict[int, Place]]:
+        """The customer, and the places by its own clock."""
+        known = self._customers.get(key)
+        if known is None:
             if len(self._customers) >= REMEMBERED_MAX:
                 self._customers.clear()
             name = key.decode("utf-8", "replace")  # such a key is no event's subject
-            customer = self._customers[key] = self._facts.history.newest.customer(name)
-        return customer
+            customer = self._facts.history.newest.customer(name)
+            known = self._customers[key] = customer, self._places_of(customer, customer.time_zone)
+        return known
 
     def _notice_facts(self) -> None:
         """Forgets what was remembered under an older catalog."""
@@ -127,14 +129,18 @@ class BillingHandler:
 
     # ---------------------------------------------------------------- what is due at totals
     def react(self, totals: Totals) -> Sequence[Effect]:
-        """Every alert that is due at these totals, also those that stand."""
+        """Every alert that is due at these totals, also those that stand: of these the names alone."""
         self._notice_facts()
-        customer = self._customer(totals.key)
-        now_ms = self._clock.now_ms()
-        return [
-            Effect(alert.id.encode(), Message(self._alerts_topic, totals.key, encode_alert(alert, customer, now_ms)))
-            for alert in self._reactions.due(customer, totals)
-        ]
+        customer, _ = self._customer(totals.key)
+        alerts = self._reactions.due(customer, totals)
+        return [self._effect(alert, customer, totals) for alert in alerts] if alerts else ()
+
+    def _effect(self, alert: DueAlert, customer: Customer, totals: Totals) -> Effect:
+        name = alert.id.encode()
+        if name in totals.standing:
+            return Effect(name)
+        content = encode_alert(alert, customer, self._clock.now_ms())
+        return Effect(name, Message(self._alerts_topic, totals.key, content))
 
 
 def _find_place(customer: Customer, clock: TimeZone, quarter: int, places: dict[int, Place]) -> Place:

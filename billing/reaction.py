@@ -1,28 +1,62 @@
 """What is due at a customer's totals: spend under the newest prices, and the alerts that it has reached.
 
-Totals move often and few of their lines with them, so a line is priced again only when one of its readings changed.
+Totals move often and few of their lines with them, so a line is priced again only when one of its readings changed:
+in whole numbers where its rate and meter allow that, else as the bill prices it.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from fractions import Fraction
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
 
 import orjson
 
 from billing.catalog import CatalogHistory
 from billing.domain.customers import Customer
 from billing.domain.limits import DueAlert, due_alerts
-from billing.domain.money import CURRENCY_EXPONENTS, amount_text, to_amount
+from billing.domain.linear_rates import LinearRate, linear_rate
+from billing.domain.money import CURRENCY_EXPONENTS, SCALE, amount_text, to_amount
 from billing.domain.periods import Window
-from billing.domain.plans import Plan
-from billing.domain.spend import Usage, spend_of
+from billing.domain.plans import Plan, PlanRate
+from billing.domain.spend import Usage, line_minor
 from billing.domain.timestamps import instant_text, time_text
 from billing.series import group_of, parse_series_name
 from engine import Aggregate, Period, Reading, Series, Totals
 
 REMEMBERED_MAX = 50_000
 
-Readings = tuple[tuple[bytes, Reading], ...]
+NOTHING = Reading()
+
+
+class Place(NamedTuple):
+    """The number of the rate that prices a series. `counted`: its quantity is its events, not what they sum up to."""
+
+    rate: int
+    counted: bool
+    usage: Usage
+    """Of nothing."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """A total as it was last looked at. `places` and `readings` are in the order of `series`, the rest by rate."""
+
+    series: list[Series]
+    places: list[Place | None]
+    readings: list[Reading]
+    sums: list[int]
+    """Scaled by 10**12. They mean something for linear rates only."""
+    lines_minor: list[int]
+    spend_minor: int
+
+
+class Terms(NamedTuple):
+    """What a customer's totals are looked at with. `lowest_minor`: below it no threshold is reached."""
+
+    customer: Customer
+    prices: "PlanPrices"
+    exponent: int
+    lowest_minor: int
 
 
 class Reactions:
@@ -30,62 +64,114 @@ class Reactions:
 
     def __init__(self, history: CatalogHistory) -> None:
         self._history = history
-        self._rates: dict[tuple[str, bytes], int | None] = {}
-        self._lines: dict[tuple[bytes, Period], dict[int, tuple[Readings, Fraction]]] = {}
+        self._terms: dict[str, Terms] = {}
+        self._prices: dict[tuple[str, str], PlanPrices] = {}
 
     def due(self, customer: Customer, totals: Totals) -> list[DueAlert]:
         """Every alert that is due at these totals, also those that stand; lowest threshold first."""
         if not customer.thresholds or customer.plan is None or customer.currency is None:
             return []
-        spend = self._spend(customer.plan, customer.currency, totals)
-        if all(item.amount > spend for item in customer.thresholds):
+        terms = self._terms.get(customer.id)
+        if terms is None or terms.customer is not customer:
+            terms = self._read_terms(customer, customer.plan, customer.currency)
+        spend_minor = terms.prices.spend_minor(totals)
+        if spend_minor < terms.lowest_minor:
             return []
-        exponent = CURRENCY_EXPONENTS[customer.currency]
-        amount: Decimal = to_amount(int(spend * 10**exponent), exponent)
+        amount = to_amount(spend_minor, terms.exponent)
         window = Window(totals.period.start_s, totals.period.end_s)
         return due_alerts(customer.id, customer.thresholds, amount, customer.currency, window)
 
-    def _spend(self, plan: Plan, currency: str, totals: Totals) -> Fraction:
-        """The sum of the rounded lines; a line without usage counts too, where it charges all the same."""
-        readings: list[list[tuple[bytes, Reading]]] = [[] for _ in plan.rates]
-        for series, reading in totals.values.items():
-            index = self._rate_of(plan, series)
-            if index is not None:
-                readings[index].append((series.name, reading))
-        known = self._lines.get((totals.key, totals.period))
-        if known is None:
-            if len(self._lines) >= REMEMBERED_MAX:
-                self._lines.clear()
-            known = self._lines[totals.key, totals.period] = {}
-        spend = Fraction(0)
-        for index, found in enumerate(readings):
-            basis = tuple(found)
-            line = known.get(index)
-            if line is None or line[0] != basis:
-                line = known[index] = basis, self._price(plan, index, currency, basis)
-            spend += line[1]
-        return spend
+    def _read_terms(self, customer: Customer, plan: Plan, currency: str) -> Terms:
+        prices = self._prices.get((plan.name, currency))
+        if prices is None:
+            prices = self._prices[plan.name, currency] = PlanPrices(self._history, plan, currency)
+        exponent = CURRENCY_EXPONENTS[currency]
+        lowest_minor = ceil(min(item.amount for item in customer.thresholds) * 10**exponent)
+        if len(self._terms) >= REMEMBERED_MAX:
+            self._terms.clear()
+        terms = self._terms[customer.id] = Terms(customer, prices, exponent, lowest_minor)
+        return terms
 
-    def _price(self, plan: Plan, index: int, currency: str, readings: Readings) -> Fraction:
-        """One line, rounded as it stands on the bill."""
-        usage = [item for name, reading in readings if (item := self._usage_of(name, reading)) is not None]
-        alone = Plan(plan.name, (plan.rates[index],))
-        return Fraction(spend_of(alone, currency, largest_set(usage)).total)
 
-    def _rate_of(self, plan: Plan, series: Series) -> int | None:
-        """The rate of the plan that prices the series, if any."""
-        key = (plan.name, series.name)
-        if key not in self._rates:
-            if len(self._rates) >= REMEMBERED_MAX:
-                self._rates.clear()
-            item = self._usage_of(series.name, Reading())
-            self._rates[key] = None if item is None else find_rate(plan, item)
-        return self._rates[key]
+class PlanPrices:
+    """A plan in one currency, and what was seen of the totals that it prices."""
 
-    def _usage_of(self, name: bytes, reading: Reading) -> Usage | None:
-        parts = parse_series_name(name)
+    def __init__(self, history: CatalogHistory, plan: Plan, currency: str) -> None:
+        self._history = history
+        self._plan = plan
+        self._exponent = CURRENCY_EXPONENTS[currency]
+        self._linear = [self._find_linear(entry) for entry in plan.rates]
+        self._idle_minor = [line_minor(entry, (), self._exponent) for entry in plan.rates]
+        """Lines without usage: a rate may charge all the same."""
+        self._places: dict[Series, Place | None] = {}
+        self._seen: dict[tuple[bytes, Period], Seen] = {}
+
+    def spend_minor(self, totals: Totals) -> int:
+        """The sum of the rounded lines in minor units. Nothing is remembered of a total that cannot be priced.
+
+        Raises:
+            InvalidRate, ValueError: as `spend_of`.
+        """
+        key = (totals.key, totals.period)
+        series, readings = list(totals.values), list(totals.values.values())
+        seen = self._seen.pop(key, None)
+        if seen is None or seen.series != series:
+            seen = self._nothing_of(series)
+        sums, lines_minor = seen.sums, seen.lines_minor
+        moved = set()
+        for place, before, now in zip(seen.places, seen.readings, readings, strict=True):
+            if now != before and place is not None:
+                rate, counted, _ = place
+                sums[rate] += (now.count - before.count) * SCALE if counted else now.number - before.number
+                moved.add(rate)
+        seen.readings = readings
+        for rate in moved:
+            linear = self._linear[rate]
+            minor = self._line_minor(seen, rate) if linear is None else linear.charge_minor(sums[rate])
+            seen.spend_minor += minor - lines_minor[rate]
+            lines_minor[rate] = minor
+        if len(self._seen) >= REMEMBERED_MAX:
+            self._seen.clear()
+        self._seen[key] = seen
+        return seen.spend_minor
+
+    def _nothing_of(self, series: list[Series]) -> Seen:
+        """These series as if nothing had been used yet."""
+        idle = self._idle_minor
+        places = [self._place_of(each) for each in series]
+        return Seen(series, places, [NOTHING] * len(series), [0] * len(idle), idle.copy(), sum(idle))
+
+    def _line_minor(self, seen: Seen, rate: int) -> int:
+        """A line as the bill prices it."""
+        usage = [
+            place.usage._replace(reading=reading)
+            for place, reading in zip(seen.places, seen.readings, strict=True)
+            if place is not None and place.rate == rate
+        ]
+        return line_minor(self._plan.rates[rate], largest_set(usage), self._exponent)
+
+    def _find_linear(self, entry: PlanRate) -> LinearRate | None:
+        """The rate, if it is made of straight pieces and its quantity is one sum, whichever versions the meter had."""
+        if any(meter.aggregation not in ("sum", "count") for meter in self._history.meter_versions(entry.meter)):
+            return None
+        return linear_rate(entry.rate, self._exponent)
+
+    def _place_of(self, series: Series) -> Place | None:
+        """Where the plan prices the series, if it does."""
+        if series not in self._places:
+            if len(self._places) >= REMEMBERED_MAX:
+                self._places.clear()
+            self._places[series] = self._find_place(series)
+        return self._places[series]
+
+    def _find_place(self, series: Series) -> Place | None:
+        parts = parse_series_name(series.name)
         meter = self._history.meter(parts.meter, parts.version)
-        return None if meter is None else Usage(meter, parts.group, reading)
+        if meter is None:
+            return None
+        usage = Usage(meter, parts.group, NOTHING)
+        rate = find_rate(self._plan, usage)
+        return None if rate is None else Place(rate, meter.aggregation == "count", usage)
 
 
 def find_rate(plan: Plan, item: Usage) -> int | None:

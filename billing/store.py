@@ -4,9 +4,10 @@ A customer's running total answers where there is one; else the cells of the per
 Versions of a meter are one meter to whoever reads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from billing.catalog import CatalogHistory
@@ -18,27 +19,20 @@ from billing.domain.periods import Window, WindowKind
 from billing.domain.plans import Plan
 from billing.domain.spend import Spend, Unpriced, Usage, quantity_of, spend_of
 from billing.series import group_of, parse_series_name
-from engine import Aggregate, Cell, Reading, Series, Totals, merge
+from engine import Aggregate, Reading, Series, Totals, merge
 
 ROWS_MAX = 10_000
+NOTHING = Reading()
 UsageWindow = Literal["hour", "day", "month", "total"]
-
-
-class Account(Protocol):
-    """A customer at one moment."""
-
-    @property
-    def total(self) -> Totals | None: ...
-    @property
-    def cells(self) -> Mapping[Cell, Reading]: ...
 
 
 class Reader(Protocol):
     """What is needed of the engine's `StateReader`."""
 
     async def total(self, key: bytes, start_s: int, end_s: int) -> Totals | None: ...
-    async def account(self, key: bytes, start_s: int, end_s: int) -> Account: ...
-    async def cells(self, key: bytes, start_s: int, end_s: int, *, members: bool = False) -> Mapping[Cell, Reading]: ...
+    async def roll_up(
+        self, key: bytes, start_s: int, end_s: int, window_of: Callable[[int], Window], *, members: bool = False
+    ) -> Mapping[Series, Mapping[Window, Reading]]: ...
     async def days(self, key: bytes) -> Sequence[int]: ...
     async def last_arrival_ms(self, key: bytes, day: int) -> int | None: ...
 
@@ -100,21 +94,22 @@ class Store:
             TooManyRows
         """
         members = any(version.aggregate is Aggregate.UNIQUE for version in self._facts.history.meter_versions(meter))
-        cells = await self._reader.cells(customer.id.encode(), *span, members=members)
+        window_of = _all_in(span) if window == "total" else partial(customer.time_zone.window, window)
+        rolled = await self._reader.roll_up(customer.id.encode(), *span, window_of, members=members)
         rows: dict[tuple[Window, tuple[str, ...]], list[Usage]] = {}
-        for cell, reading in cells.items():
-            item = self._usage_of(cell.series, reading)
-            if item is None or item.meter.name != meter:
+        for series, readings in rolled.items():
+            one = self._usage_of(series, NOTHING)
+            if one is None or one.meter.name != meter:
                 continue
-            group = group_of(item)
-            place = span if window == "total" else customer.time_zone.window(window, cell.start_s)
-            key = (place, tuple(group.get(name, "") for name in group_by))
-            rows.setdefault(key, []).append(item)
+            group = group_of(one)
+            named = tuple(group.get(name, "") for name in group_by)
+            for place, reading in readings.items():
+                rows.setdefault((place, named), []).append(Usage(one.meter, one.group, reading))
             if len(rows) > ROWS_MAX:
                 raise TooManyRows
         return [
-            UsageRow(place, dict(zip(group_by, group, strict=True)), quantity_of(items))
-            for (place, group), items in sorted(rows.items(), key=lambda row: row[0])
+            UsageRow(place, dict(zip(group_by, named, strict=True)), quantity_of(items))
+            for (place, named), items in sorted(rows.items(), key=lambda row: row[0])
         ]
 
     # ---------------------------------------------------------------- spend
@@ -141,8 +136,8 @@ class Store:
             usage = None if total is None else self.usage_of_total(customer, total)
             if usage is not None:
                 return usage
-        account = await self._reader.account(key, *period)
-        return self._known(merge_cells(account.cells.items()).items())
+        rolled = await self._reader.roll_up(key, *period, _all_in(period), members=True)
+        return self._known((series, readings[period]) for series, readings in rolled.items())
 
     async def spend_by_window(self, customer: Customer, period: Window, kind: WindowKind) -> list[tuple[Window, Spend]]:
         """What had been spent by the end of each window that holds usage and of the first, oldest first.
@@ -151,15 +146,16 @@ class Store:
         """
         assert customer.plan is not None
         assert customer.currency is not None
-        account = await self._reader.account(customer.id.encode(), *period)
-        first = customer.time_zone.window(kind, period.start_s)
-        by_window: dict[Window, list[tuple[Cell, Reading]]] = {first: []}
-        for cell, reading in account.cells.items():
-            by_window.setdefault(customer.time_zone.window(kind, cell.start_s), []).append((cell, reading))
+        window_of = partial(customer.time_zone.window, kind)
+        rolled = await self._reader.roll_up(customer.id.encode(), *period, window_of, members=True)
+        windows = {window_of(period.start_s)}.union(*rolled.values())
         so_far: dict[Series, Reading] = {}
         steps = []
-        for window in sorted(by_window):
-            merge_cells(by_window[window], so_far)
+        for window in sorted(windows):
+            for series, readings in rolled.items():
+                if window in readings:
+                    before, reading = so_far.get(series), readings[window]
+                    so_far[series] = reading if before is None else merge(series.aggregate, before, reading)
             steps.append((window, spend_of(customer.plan, customer.currency, self._known(so_far.items()))))
         return steps
 
@@ -183,16 +179,9 @@ class Store:
         return None if meter is None else Usage(meter, name.group, reading)
 
 
-def merge_cells(
-    cells: Iterable[tuple[Cell, Reading]], into: dict[Series, Reading] | None = None
-) -> dict[Series, Reading]:
-    """The readings of each series over all hours."""
-    merged = {} if into is None else into
-    for cell, reading in cells:
-        series = cell.series
-        before = merged.get(series)
-        merged[series] = reading if before is None else merge(series.aggregate, before, reading)
-    return merged
+def _all_in(span: Window) -> Callable[[int], Window]:
+    """Everything falls in one window."""
+    return lambda start_s: span
 
 
 def joins_sets(plan: Plan, usage: Sequence[Usage]) -> bool:

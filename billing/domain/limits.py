@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from billing.domain.money import parse_decimal
 from billing.domain.periods import Window
@@ -102,5 +103,10 @@ def due_alerts(
 
 def alert_id(type_: str, customer: str, rule: str, group: Mapping[str, str], period: Window) -> str:
     """32 hexadecimal digits that follow from content alone, so that a replay finds the alert it raised before."""
-    content = json.dumps([type_, customer, rule, sorted(group.items()), period.start_s, period.end_s])
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    return _digest(type_, customer, rule, tuple(sorted(group.items())), period.start_s, period.end_s)
+
+
+@lru_cache(maxsize=65_536)
+def _digest(*content: object) -> str:
+    """Remembered, for an alert is due again with every total beyond its threshold."""
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()

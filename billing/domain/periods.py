@@ -57,6 +57,7 @@ class TimeZone:
         self.name = name
         self._rules = rules
         self._hours: dict[int, Window] = {}
+        self._longer: dict[tuple[WindowKind, int], Window] = {}
         self._days: dict[date, int] = {}
 
     def __repr__(self) -> str:
@@ -80,15 +81,23 @@ class TimeZone:
 
     def day(self, instant_s: int) -> Window:
         """The local day that holds the instant."""
-        return self._around(instant_s, "day")
+        return self.window("day", instant_s)
 
     def month(self, instant_s: int) -> Window:
         """The calendar month that holds the instant."""
-        return self._around(instant_s, "month")
+        return self.window("month", instant_s)
 
     def window(self, kind: WindowKind, instant_s: int) -> Window:
         """The window of that kind that holds the instant."""
-        return self.hour(instant_s) if kind == "hour" else self._around(instant_s, kind)
+        if kind == "hour":
+            return self.hour(instant_s)
+        place = kind, instant_s // QUARTER_S
+        found = self._longer.get(place)
+        if found is None:
+            if len(self._longer) >= REMEMBERED_MAX:
+                self._longer.clear()
+            found = self._longer[place] = self._around(instant_s, kind)
+        return found
 
     def windows(self, kind: WindowKind, from_s: int, to_s: int) -> Iterator[Window]:
         """The windows that hold instants of [from_s, to_s), in order; the outer ones may reach beyond it."""

@@ -4,7 +4,7 @@ A rate prices the sum over all the groups it matches, also over the versions tha
 rate without usage makes a line only if it charges all the same (a minimum, a first tier's flat amount).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -80,12 +80,21 @@ def spend_of(plan: Plan, currency: str, usage: Iterable[Usage]) -> Spend:
     lines = []
     total = 0
     for entry, items in zip(plan.rates, matched, strict=True):
-        minor = round_half_up(_charge(entry, items), exponent)
+        minor = line_minor(entry, items, exponent)
         if items or minor:
             lines.append(Line(entry.name, entry.meter, entry.match, quantity_of(items), to_amount(minor, exponent)))
             total += minor
     left_over = tuple(Unpriced(name, dict(group), quantity_of(items)) for (name, group), items in unpriced.items())
     return Spend(currency, tuple(lines), to_amount(total, exponent), left_over)
+
+
+def line_minor(entry: PlanRate, items: Sequence[Usage], exponent: int) -> int:
+    """What the usage that a rate prices costs in minor units, rounded once: its line on the bill.
+
+    Raises:
+        ValueError: as `spend_of`.
+    """
+    return round_half_up(_charge(entry, items), exponent)
 
 
 def quantity_of(usage: Iterable[Usage]) -> Fraction:
@@ -106,7 +115,8 @@ def quantity_of(usage: Iterable[Usage]) -> Fraction:
         if meter.aggregate is Aggregate.UNIQUE and not (_is_whole(reading) and _is_whole(other)):
             raise ValueError(f"meter {meter.name}: sets of several groups need their members to be joined")
         merged[meter.aggregation] = merge(meter.aggregate, other, reading)
-    return sum((reading_quantity(aggregation, reading) for aggregation, reading in merged.items()), ZERO)
+    quantities = [reading_quantity(aggregation, reading) for aggregation, reading in merged.items()]
+    return quantities[0] if len(quantities) == 1 else sum(quantities, ZERO)
 
 
 def reading_quantity(aggregation: str, reading: Reading) -> Fraction:
@@ -133,7 +143,7 @@ def _is_whole(reading: Reading) -> bool:
     return len(reading.members) == reading.count
 
 
-def _charge(entry: PlanRate, items: list[Usage]) -> Fraction:
+def _charge(entry: PlanRate, items: Sequence[Usage]) -> Fraction:
     model = entry.rate.model
     if isinstance(model, Matrix):
         return entry.rate.bounded(sum((_cell_charge(entry, cell) for cell in _cells(model, items)), ZERO))
@@ -146,7 +156,7 @@ def _charge(entry: PlanRate, items: list[Usage]) -> Fraction:
     return entry.rate.price(quantity)
 
 
-def _cells(model: Matrix, items: list[Usage]) -> list[list[Usage]]:
+def _cells(model: Matrix, items: Sequence[Usage]) -> list[list[Usage]]:
     """The usage by what the matrix looks at."""
     cells: dict[tuple[str, ...], list[Usage]] = {}
     for item in items:

@@ -16,7 +16,7 @@ from engine.sim.store import Transaction
 from engine.state.epoch import Epoch, LogView
 from engine.state.keys import slice_key
 from engine.state.packing import Refused
-from engine.state.slices import Prepared, Slice, Stage
+from engine.state.slices import Prepared, Slice
 from engine.state.writer import Writer
 
 _rule = Named()
@@ -96,9 +96,7 @@ def one(patch: Patch) -> None:
 
     def queue(writer: Writer, own: Slice) -> None:
         if not own.epoch.ended:
-            own.stage = Stage.QUEUED
-            writer._ready.append(own)
-            writer._bell.set()
+            writer._ready.add(own)
 
     def take(own: Slice, room: int) -> int:
         own.batch, own.gathered = own.gathered[:room], own.gathered[room:]

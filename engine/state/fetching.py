@@ -3,15 +3,17 @@
 `lua/reading.lua` reads and writes the same layout.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from struct import Struct
+from struct import error as struct_error
 from typing import NamedTuple, Self
 
 from engine.aggregate import Cell, Period, Reading, Series
 from engine.errors import StateDamaged
 from engine.event import Totals
 from engine.state import keys
-from engine.state.values import series_of, unpack_value
+from engine.state.values import series_of, unpack_value, unpack_values
 
 _U32 = Struct(">I")
 _ARRIVAL = Struct(">d")
@@ -63,16 +65,27 @@ def unpack_hash(packed: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def unpack_page(packed: bytes) -> tuple[dict[Cell, Reading], int]:
     """The cells of a page, and the greatest arrival that was counted there. Raises StateDamaged."""
-    cells: dict[Cell, Reading] = {}
     arrival_ms = 0
+    by_aggregate: defaultdict[int, dict[Cell, bytes]] = defaultdict(dict)
     for field, value in unpack_hash(packed):
         if len(field) >= CELL_BYTES_MIN:
-            cells[Cell(field)] = unpack_value(field[4], value)
-        elif field == ARRIVAL and len(value) == _ARRIVAL.size:
-            arrival_ms = int(_ARRIVAL.unpack(value)[0])
+            by_aggregate[field[4]][Cell(field)] = value
         else:
-            raise StateDamaged(f"field {field!r} of a page")
+            arrival_ms = unpack_arrival(field, value)
+    cells: dict[Cell, Reading] = {}
+    for aggregate, stored in by_aggregate.items():
+        cells.update(zip(stored, unpack_values(aggregate, list(stored.values())), strict=True))
     return cells, arrival_ms
+
+
+def unpack_arrival(field: bytes, value: bytes) -> int:
+    """The greatest arrival, which is all that a page holds beside its cells. Raises StateDamaged."""
+    try:
+        if field == ARRIVAL:
+            return int(_ARRIVAL.unpack(value)[0])
+    except (struct_error, ValueError, OverflowError) as error:
+        raise StateDamaged(f"field {field!r} of a page, {len(value)} bytes: {error}") from error
+    raise StateDamaged(f"field {field!r} of a page")
 
 
 def unpack_total(key: bytes, period: Period, packed: bytes) -> Totals | None:

@@ -1,11 +1,11 @@
 """Everything that is read of the state, beside what the engine itself needs: for queries, status and audits.
 
-Calls are bounded, except that what must be seen at one moment is read in one: a day of a key, a key's account, the keys
+Calls are bounded, except that what must be seen at one moment is read in one: a month of a key, its account, the keys
 of a bucket. All methods raise Unanswered (the server is away), and StateDamaged (a value that the engine never writes).
 """
 
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -27,9 +27,11 @@ from engine.state.packing import (
     unpack_fetch,
 )
 from engine.state.records import read_slices
+from engine.state.rolling import Window, roll_up
 
 DAY_S = DAY_QUARTERS * QUARTER_S
 DAYS_PER_CALL = 32
+"""As many as a month of any time zone can touch."""
 TOTALS_PER_CALL = 200
 KEYS_PER_SCAN = 1_000
 HASHES_PER_CALL = 200
@@ -115,16 +117,22 @@ class StateReader:
         return Account(unpack_total(key, period, total), cells, max(arrivals, default=None))
 
     async def cells(self, key: bytes, start_s: int, end_s: int, *, members: bool = False) -> dict[Cell, Reading]:
-        """Cells that start in [start_s, end_s); each UTC day is of one moment."""
-        first, last = _quarters(start_s, end_s)
-        tag = self._tag(key)
-        days = await self._days_within(key, first, last)
+        """Cells that start in [start_s, end_s); DAYS_PER_CALL days at a time are of one moment."""
         cells: dict[Cell, Reading] = {}
-        for some in _chunks(days, DAYS_PER_CALL):
-            _, pages = await self._fetch(tag, (), [page_item(tag, key, day, members=members) for day in some])
-            for day, page in zip(some, pages, strict=True):
-                cells |= _starting_in(unpack_page(page)[0], day, start_s, end_s)
+        for day, page in await self._pages(key, start_s, end_s, members=members):
+            cells |= _starting_in(unpack_page(page)[0], day, start_s, end_s)
         return cells
+
+    async def roll_up(
+        self, key: bytes, start_s: int, end_s: int, window_of: Callable[[int], Window], *, members: bool = False
+    ) -> dict[Series, dict[Window, Reading]]:
+        """What each series holds in each window, of the cells that start in [start_s, end_s): cheaper than `cells`.
+
+        `window_of`: the window of a cell, from its start in seconds. Sets are left out unless their members are asked
+        for: their counts don't add up. DAYS_PER_CALL days at a time are of one moment, so a month is.
+        """
+        pages = await self._pages(key, start_s, end_s, members=members)
+        return roll_up((page for _, page in pages), start_s, end_s, window_of, members=members)
 
     async def days(self, key: bytes) -> tuple[int, ...]:
         """UTC days since 1970, ascending, in which the key has cells."""
@@ -245,6 +253,23 @@ class StateReader:
     # ------------------------------------------------------------ calls
     def _tag(self, key: bytes) -> bytes:
         return keys.tag(self._group, bucket_of(key, self._buckets))
+
+    async def _pages(self, key: bytes, start_s: int, end_s: int, *, members: bool) -> list[tuple[int, bytes]]:
+        """The days that [start_s, end_s) touches, with their pages, also of days that came while they were read."""
+        first, last = _quarters(start_s, end_s)
+        tag = self._tag(key)
+        found: list[tuple[int, bytes]] = []
+        days = await self._days_within(key, first, last)
+        while days:
+            some = days[:DAYS_PER_CALL]
+            items = [page_item(tag, key, day, members=members) for day in some]
+            _, (index, *pages) = await self._fetch(tag, (), [Item.index_entry(tag, key), *items])
+            days = _within(keys.read_index(index or bytes(2))[0], first, last)
+            if days[:DAYS_PER_CALL] == some:
+                found += zip(some, pages, strict=True)
+                first = (some[-1] + 1) * DAY_QUARTERS
+                days = days[DAYS_PER_CALL:]
+        return found
 
     async def _days_within(self, key: bytes, first: int, last: int) -> tuple[int, ...]:
         return _within(await self.days(key), first, last)

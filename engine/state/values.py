@@ -4,11 +4,13 @@ COUNT and UNIQUE: a count. SUM: a count and a quantity. MIN, MAX: a quantity. LA
 A quantity is three limbs of 10**15, high, middle, low, in floor form: only the high one is signed.
 """
 
-from struct import Struct
+from collections.abc import Sequence
+from functools import partial, reduce
+from struct import Struct, unpack
 from struct import error as struct_error
 from typing import Final
 
-from engine.aggregate import Reading, Series, unpack_series
+from engine.aggregate import Aggregate, Reading, Series, merge, unpack_series
 from engine.errors import StateDamaged
 from engine.state.summing import Addition, Rank
 
@@ -18,6 +20,9 @@ QUANTITY_MAX: Final = MOST * LIMB * LIMB
 """A sum's size stays below this."""
 SIZES: Final = {1: 8, 2: 32, 3: 24, 4: 24, 5: 52, 6: 8}
 DIGEST_BYTES: Final = 16
+TOGETHER_MIN: Final = 4
+"""Fewer values than these are read faster one by one."""
+NOTHING: Final = Reading()
 
 _COUNT = Struct(">d")
 _SUM = Struct(">dddd")
@@ -73,8 +78,9 @@ def unpack_value(aggregate: int, packed: bytes) -> Reading:
     try:
         if aggregate == 2:
             count, high, middle, low = _SUM.unpack(packed)
-            # The remainders catch fractions and what is no number; a call of `_whole` for each takes twice the time.
-            if count % 1.0 or high % 1.0 or middle % 1.0 or low % 1.0 or not (count < MOST and -MOST < high < MOST):
+            # `is_integer` also catches what is no number; a call of `_whole` for each takes twice the time.
+            whole = count.is_integer() and high.is_integer() and middle.is_integer() and low.is_integer()
+            if not (whole and count < MOST and -MOST < high < MOST):
                 raise ValueError(f"{count}, {high}, {middle}, {low} are not integers that a double holds exactly")
             return Reading(int(count), (int(high) * LIMB + int(middle)) * LIMB + int(low))
         if aggregate == 1:
@@ -91,6 +97,43 @@ def unpack_value(aggregate: int, packed: bytes) -> Reading:
     except (struct_error, ValueError, OverflowError) as error:
         raise StateDamaged(f"value of {len(packed)} bytes of aggregate {aggregate}: {error}") from error
     raise StateDamaged(f"value of an unknown aggregate {aggregate}")
+
+
+def unpack_values(aggregate: int, packed: Sequence[bytes]) -> list[Reading]:
+    """Stored values of one aggregate, as `unpack_value` reads each. Raises StateDamaged."""
+    numbers = _numbers(aggregate, packed)
+    if not numbers:
+        return [unpack_value(aggregate, value) for value in packed]
+    ints = map(int, numbers)
+    if aggregate == 1:
+        return list(map(Reading, ints))
+    new, _, _, rank, members = tuple.__new__, *NOTHING  # cheaper than `Reading(count, number)`
+    return [
+        new(Reading, (count, (high * LIMB + middle) * LIMB + low, rank, members))
+        for count, high, middle, low in zip(ints, ints, ints, ints, strict=True)
+    ]
+
+
+def unpack_together(aggregate: Aggregate, packed: Sequence[bytes]) -> Reading:
+    """What stored values of one series hold together, at least one: `merge` of them all. Raises StateDamaged."""
+    numbers = _numbers(aggregate, packed)
+    if not numbers:
+        return reduce(partial(merge, aggregate), [unpack_value(aggregate, value) for value in packed])
+    if aggregate == 1:
+        return Reading(sum(map(int, numbers)))
+    count, high, middle, low = (sum(map(int, numbers[column::4])) for column in range(4))
+    return Reading(count, (high * LIMB + middle) * LIMB + low)
+
+
+def _numbers(aggregate: int, packed: Sequence[bytes]) -> tuple[float, ...]:
+    """The numbers of many counts or sums, one after another; empty where one is not sound, or where it doesn't pay."""
+    if aggregate not in (1, 2) or len(packed) < TOGETHER_MIN or set(map(len, packed)) != {SIZES[aggregate]}:
+        return ()
+    joined = b"".join(packed)
+    numbers = unpack(f">{len(joined) // 8}d", joined)
+    counts, highs = (numbers[0::4], numbers[1::4]) if aggregate == 2 else (numbers, numbers)
+    sound = max(counts) < MOST and min(highs) > -MOST and max(highs) < MOST and all(map(float.is_integer, numbers))
+    return numbers if sound else ()
 
 
 def _whole(number: float) -> int:

@@ -6,7 +6,7 @@ sending the same bytes again; a refusal ends the slice's epoch. After a write co
 messages of new effects are acknowledged before the write that inserts the effects.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import anyio
@@ -34,16 +34,14 @@ from engine.state.packing import (
     pack_check,
     unpack_apply,
 )  # fmt: skip
+from engine.state.ready import Ready
 from engine.state.seen import Seen
 from engine.state.slices import Prepared, Slice, Stage
 from engine.telemetry import Telemetry
 
 DAMAGE_RETRY_S = 5.0
 REACT_RETRY_S = 5.0
-CHECK_SLICES_MAX = 1_024
 CLEAR_LINGER_S = 0.05
-LEAST_SHARE = 4
-"""A slice that would get less than this part of a call waits for the next: cut in two, it touches its keys twice."""
 
 
 class Writer:
@@ -70,9 +68,8 @@ class Writer:
         self._reacts = reacts
         self._deletes = deletes_identities
         self._tell = tell
-        self._ready: deque[Slice] = deque()
+        self._ready = Ready(config.call_events_max, apart=server.clustered)
         self._lazy: list[Slice] = []
-        self._bell = anyio.Event()
         self._tasks: TaskGroup | None = None
         self.counts = WriterCounts()
         self.seen = Seen()
@@ -95,9 +92,7 @@ class Writer:
     def queue(self, own: Slice) -> None:
         """The slice wants a write, or a look; nothing happens if one is under way: it is queued again after it."""
         if own.stage is Stage.IDLE and not own.epoch.ended:
-            own.stage = Stage.QUEUED
-            self._ready.append(own)
-            self._bell.set()
+            self._ready.add(own)
 
     def look_at(self, slices: Sequence[Slice], *, not_since_s: float) -> None:
         """Queue those not written or compared since a time: position or day may rise, or writes be lost."""
@@ -114,18 +109,12 @@ class Writer:
     # ---------------------------------------------------------------- the loops
     async def _write_forever(self) -> None:
         while True:
-            writing, checking = self._take()
-            if writing:
-                await self._send("apply", writing)
-            if checking:
-                await self._send("check", checking)
-            if not writing and not checking:
-                await self._rung()
-
-    async def _rung(self) -> None:
-        if self._bell.is_set():
-            self._bell = anyio.Event()
-        await self._bell.wait()
+            writing, checking = await self._ready.next_call()
+            with self._ready.under_way():
+                if writing:
+                    await self._send("apply", writing)
+                if checking:
+                    await self._send("check", checking)
 
     async def _clear_lazily(self) -> None:
         """Reactions that found nothing new due travel with the slice's next write, or on their own after a while."""
@@ -135,25 +124,7 @@ class Writer:
             for own in lazy:
                 if own.owes:  # else it travelled with a write meanwhile
                     self.queue(own)
-
-    def _take(self) -> tuple[list[Slice], list[Slice]]:
-        writing: list[Slice] = []
-        checking: list[Slice] = []
-        room = self._config.call_events_max
-        least = room // LEAST_SHARE
-        now_s = anyio.current_time()
-        while self._ready and room > least and len(checking) < CHECK_SLICES_MAX:
-            own = self._ready.popleft()
-            if own.epoch.ended:
-                continue
-            own.stage = Stage.IN_FLIGHT
-            own.looked_s = now_s
-            if own.has_work or own.owes or own.record_would_change():
-                room -= max(1, own.take(room))
-                writing.append(own)
-            else:
-                checking.append(own)
-        return writing, checking
+            self._ready.look_again()
 
     # ---------------------------------------------------------------- calls
     async def _send(self, function: str, slices: Sequence[Slice]) -> None:

@@ -1,8 +1,15 @@
-"""The servers of a run: started for it, or those of a given address."""
+"""The servers of a run: started for it, or those of a given address.
 
+A Redis that is started here writes no files: ENGINE_DURABILITY is `memory` unless told otherwise, and asks for none.
+"""
+
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import redis
 
 from engine.embedded.apache import ApacheKafka
 from engine.embedded.broker import EmbeddedBroker
@@ -38,8 +45,8 @@ def running(kafka: str, redis_url: str | None = None) -> Iterator[Servers]:
     with ExitStack() as started:
         redis_pid = broker_pid = None
         if redis_url is None:
-            redis = started.enter_context(EmbeddedRedis())
-            redis_url, redis_pid = redis.url, redis.pid
+            server = started.enter_context(EmbeddedRedis(append_only=False))
+            redis_url, redis_pid = server.url, server.pid
         if kafka == "apache":
             apache = started.enter_context(ApacheKafka())
             bootstrap, broker_pid = apache.bootstrap, apache.pids[0]
@@ -49,3 +56,22 @@ def running(kafka: str, redis_url: str | None = None) -> Iterator[Servers]:
         else:
             bootstrap = kafka
         yield Servers(kafka, bootstrap, redis_url, broker_pid, redis_pid)
+
+
+@contextmanager
+def append_only(redis_url: str) -> Iterator[None]:
+    """Meanwhile the server appends what it writes to a file, and syncs that every second."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("appendonly", "yes")
+        try:
+            while _is_rewriting(client):
+                time.sleep(0.05)
+            yield
+        finally:
+            client.config_set("appendonly", "no")
+
+
+def _is_rewriting(client: redis.Redis) -> bool:
+    """Whether what was there before is still being written to the new file."""
+    persistence: Any = client.info("persistence")
+    return bool(persistence["aof_rewrite_scheduled"] or persistence["aof_rewrite_in_progress"])

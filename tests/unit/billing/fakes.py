@@ -1,15 +1,16 @@
 """Small stand-ins for the ports that billing uses: a clock, a topic in memory, a state that the tests fill."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from billing.catalog import Catalog, CatalogHistory, parse_catalog
+from billing.domain.periods import Window
 from billing.series import series_name
-from engine import Cell, Event, Message, Period, Reading, Series, Totals, Unanswered, merge
+from engine import Aggregate, Cell, Event, Message, Period, Reading, Series, Totals, Unanswered, merge
 
 HOUR_S = 3600
 NOV = 1_793_491_200
@@ -158,12 +159,6 @@ class FakeTopic:
             raise Unanswered("away")
 
 
-@dataclass(frozen=True)
-class FakeAccount:
-    total: Totals | None
-    cells: Mapping[Cell, Reading]
-
-
 @dataclass
 class FakeState:
     """What a state reader answers, from cells that a test adds. Totals stand where `keep_total` was called."""
@@ -195,16 +190,21 @@ class FakeState:
         values = {series: reading._replace(members=frozenset()) for series, reading in values.items()}
         return Totals(key, Period.of(start_s, end_s, keep=True, watched=False), values, frozenset())
 
-    async def account(self, key: bytes, start_s: int, end_s: int) -> FakeAccount:
-        cells = self._between(key, start_s, end_s)
-        return FakeAccount(await self.total(key, start_s, end_s), cells)
+    async def roll_up(
+        self, key: bytes, start_s: int, end_s: int, window_of: Callable[[int], Window], *, members: bool = False
+    ) -> dict[Series, dict[Window, Reading]]:
+        self._check()
+        rolled: dict[Series, dict[Window, Reading]] = {}
+        for cell, reading in self._between(key, start_s, end_s).items():
+            if cell.series.aggregate is Aggregate.UNIQUE and not members:
+                continue
+            readings, window = rolled.setdefault(cell.series, {}), window_of(cell.start_s)
+            before = readings.get(window)
+            readings[window] = reading if before is None else merge(cell.series.aggregate, before, reading)
+        return rolled
 
     async def last_arrival_ms(self, key: bytes, day: int) -> int | None:
         return NOON * 1_000 if day in await self.days(key) else None
-
-    async def cells(self, key: bytes, start_s: int, end_s: int, *, members: bool = False) -> Mapping[Cell, Reading]:
-        self._check()
-        return self._between(key, start_s, end_s)
 
     async def days(self, key: bytes) -> Sequence[int]:
         self._check()
