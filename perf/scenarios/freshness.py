@@ -7,7 +7,7 @@ from functools import partial
 
 from perf.harness.decisions import ASK_S
 from perf.harness.fresh import KEYS, REACHING_PER_S, WATCHED_KEYS, decisions, total
-from perf.harness.open_loop import LINGER_MS, lateness_note
+from perf.harness.open_loop import LINGER_MS, TICK_S, lateness_note
 from perf.harness.outcome import Bar, Figures, Findings, Line, Plot, Sample, median_of, values_of
 from perf.harness.stage import Stage
 from perf.harness.visible import LOOK_S
@@ -29,6 +29,10 @@ TOTAL_NOTE = (
 SERVICE_NOTE = (
     f"access: {REACHING_PER_S} customers a second reach their limit; the first answer of the API that says no, asked "
     f"every {ASK_S * 1e3:g} ms. alert: the record in the alerts topic, as its consumer gets it."
+)
+LOAD_NOTE = (
+    f"The load hands over what is due every {TICK_S * 1e3:g} ms and lingers {LINGER_MS} ms more: that is part of every "
+    "latency."
 )
 SETTINGS_NOTE = (
     "What keeps it fresh: the broker answers a fetch as soon as there is one record, and what gathers while a call to "
@@ -105,7 +109,7 @@ def notes_of(samples: list[Sample]) -> list[str]:
     return [
         TOTAL_NOTE,
         SERVICE_NOTE,
-        f"The producer lingers {LINGER_MS} ms, and that is part of every latency. {lateness_note(late_ms)}",
+        f"{LOAD_NOTE} {lateness_note(late_ms)}",
         SETTINGS_NOTE,
         STREAMS_NOTE,
         CHECKS_NOTE,
