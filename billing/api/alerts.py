@@ -7,6 +7,7 @@ from litestar.params import QueryParameter
 
 from billing.api.alert_feed import CursorInvalid, CursorLost
 from billing.api.parameters import OfCustomer, read_choice, read_limit
+from billing.api.problem_types import CURSOR_LOST, NOT_READY
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 
@@ -27,14 +28,14 @@ def alert_routes(services: Services) -> list[Any]:
         newest_first = read_choice("order", order, frozenset({"time", "-time"})) == "-time"
         count = read_limit(limit, default=PAGE_MAX, most=PAGE_MAX)
         if not services.feed.complete.is_set():
-            raise Problem(503, "not ready: the alerts so far are still being read", retry_after_s=1)
+            raise Problem(NOT_READY, "not ready: the alerts so far are still being read")
         find = services.feed.before if newest_first else services.feed.after
         try:
             page = find(since, customer=customer, limit=count)
         except CursorInvalid as error:
             raise invalid("since", "must be the next of an earlier answer in the same order") from error
         except CursorLost as error:
-            raise Problem(410, "alerts behind this cursor are no longer kept: begin again without since") from error
+            raise Problem(CURSOR_LOST, CURSOR_LOST.example) from error
         return {"data": [alert.content for alert in page.alerts], "next": page.next}
 
     return [alerts]

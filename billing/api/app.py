@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.api.alerts import alert_routes
 from billing.api.customers import customer_routes
-from billing.api.docs import POLICY, render_docs
+from billing.api.docs import POLICY, problems_route, render_docs
 from billing.api.health import health_routes
 from billing.api.ingest import Door, ingest_route
 from billing.api.page import Page, page_routes
@@ -49,6 +49,7 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
             *page_routes(page),
             openapi,
             docs,
+            problems_route(),
         ],
         exception_handlers={Exception: answer_problem},
         openapi_config=OpenAPIConfig(

@@ -22,6 +22,7 @@ from billing.api.parameters import (
     read_instant_s,
     read_limit,
 )  # fmt: skip
+from billing.api.problem_types import KAFKA_AWAY, NOT_READY, TOO_MANY_ROWS, UNKNOWN_CUSTOMER
 from billing.api.problems import Problem, invalid
 from billing.api.recent import OUTCOMES
 from billing.api.services import Mark, Services
@@ -40,7 +41,7 @@ WINDOWS = frozenset({"hour", "day", "month", "total"})
 SERIES_WINDOWS = frozenset({"hour", "day"})
 ORDERS: Mapping[str, Callable[[Row], Place]] = {"-spend": by_spend, "-limit_share": by_share}
 DAY_S = 86_400
-KAFKA_AWAY = "the end of the log cannot be read at the moment, Kafka does not answer; ask again"
+END_UNREAD = "the end of the log cannot be read at the moment, Kafka does not answer; ask again"
 
 Text = str | None
 
@@ -51,14 +52,14 @@ async def find_customer(services: Services, part: str) -> Customer:
     customer_id = read_customer_id(part)
     customer = await services.store.find_customer(customer_id)
     if customer is None:
-        raise Problem(404, f"neither the catalog nor any event names the customer {customer_id!r}")
+        raise Problem(UNKNOWN_CUSTOMER, f"neither the catalog nor any event names the customer {customer_id!r}")
     return customer
 
 
 def require_facts(services: Services) -> None:
     """Raises Problem 503 while no catalog is known."""
     if not services.facts.version:
-        raise Problem(503, "not ready: no catalog is registered yet", retry_after_s=1)
+        raise Problem(NOT_READY, "not ready: no catalog is registered yet")
 
 
 def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one function a route
@@ -82,7 +83,8 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         try:
             rows = await services.store.usage(customer, meter or "", span, kind, names)
         except TooManyRows as error:
-            raise invalid("window", f"more than {ROWS_MAX:,} rows: narrow it by from, to or group_by") from error
+            text = f"more than {ROWS_MAX:,} rows: narrow it by from, to or group_by"
+            raise invalid("window", text, TOO_MANY_ROWS) from error
         data = [
             {
                 "start": instant_text(row.window.start_s),
@@ -157,7 +159,7 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         try:
             data = await services.recent.find(customer.id, ask_reached, outcome=chosen, limit=count)
         except Unanswered as error:
-            raise Problem(503, KAFKA_AWAY, retry_after_s=1) from error
+            raise Problem(KAFKA_AWAY, END_UNREAD) from error
         return {"data": data}
 
     return [usage, spend, series, access, events, list_route(services)]
@@ -183,7 +185,7 @@ def list_route(services: Services) -> Any:
         wanted = read_choice("state", standing, STATES)
         snapshot = await services.standings.fresh()
         if not snapshot.as_of_ms:
-            raise Problem(503, "not ready: Redis was not read yet", retry_after_s=1)
+            raise Problem(NOT_READY, "not ready: Redis was not read yet")
         rows = [row for row in snapshot.rows if matches(row, state=wanted, currency=currency, search=q)]
         rows.sort(key=ORDERS[by])
         page, following = _page(rows, by, behind, count)

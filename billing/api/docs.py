@@ -1,10 +1,16 @@
-"""`/docs`: the API's description as one plain page, made from the OpenAPI document. No script, no other host."""
+"""`/docs` and `/problems`: the API's description as plain pages, made from the OpenAPI document and the table of
+problems. No script, no other host.
+"""
 
 import base64
 import hashlib
 import html
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from litestar import Response, get
+
+from billing.api.problem_types import PAGE, PROBLEM_TYPES, ProblemType
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -31,8 +37,38 @@ def render_docs(document: Mapping[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>{about}</p>"
-        f'<p>As a document for tools: <a href="/openapi.json">/openapi.json</a></p>'
+        f'<p>As a document for tools: <a href="/openapi.json">/openapi.json</a>. What can go wrong: '
+        f'<a href="{PAGE}">{PAGE}</a></p>'
         f"{''.join(_sections(document))}</html>"
+    )
+
+
+def problems_route() -> Any:
+    """The route handler for the page to which every problem's `type` leads."""
+
+    @get(PAGE, include_in_schema=False, sync_to_thread=False)
+    def problems() -> Response[str]:
+        return Response(render_problems(), media_type="text/html", headers={"content-security-policy": POLICY})
+
+    return problems
+
+
+def render_problems() -> str:
+    """The table of problems as a page, with one anchor a slug."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Problems</title><style>{STYLE}</style><h1>Problems</h1>"
+        f"<p>What can go wrong with a request, by the type that its answer names.</p>"
+        f"{''.join(map(_problem, PROBLEM_TYPES.values()))}</html>"
+    )
+
+
+def _problem(kind: ProblemType) -> str:
+    again = "" if kind.retry_after_s is None else f" Retry-After is {kind.retry_after_s} s."
+    return (
+        f'<section id="{kind.slug}"><h2><span class="verb">{kind.status}</span> <code>{kind.slug}</code></h2>'
+        f"<p>{html.escape(kind.title)}. {html.escape(kind.advice)}{again}</p>"
+        f"<p>For example: {html.escape(kind.example)}</p></section>"
     )
 
 

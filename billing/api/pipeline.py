@@ -6,6 +6,7 @@ from litestar import get
 from litestar.params import QueryParameter
 
 from billing.api.parameters import Limit, OfCustomer, read_limit
+from billing.api.problem_types import NOT_READY
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 from billing.api.stream import describe_pipeline
@@ -21,7 +22,7 @@ def pipeline_routes(services: Services) -> list[Any]:
         """Every partition of the topic, owned or not, and how far counting has come in it."""
         await services.status.fresh()
         if not services.status.partition_count:
-            raise Problem(503, "nothing is known of the topic yet: Kafka has not answered", retry_after_s=1)
+            raise Problem(NOT_READY, "nothing is known of the topic yet: Kafka has not answered")
         return describe_pipeline(services)
 
     @get("/v1/pipeline/history")

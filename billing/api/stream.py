@@ -17,6 +17,7 @@ from litestar.response import Stream
 from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
 from billing.api.hub import PING_INTERVAL_S, TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
 from billing.api.parameters import OfCustomer, State, read_choice, read_limit
+from billing.api.problem_types import TOO_MANY_STREAMS
 from billing.api.problems import Problem, invalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
@@ -104,7 +105,7 @@ def stream_route(services: Services) -> Any:
             customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX, name="top")
         )
         if len(services.hub) >= services.config.viewers_max:
-            raise Problem(503, "as many streams are open as BILLING_VIEWERS_MAX allows", retry_after_s=5)
+            raise Problem(TOO_MANY_STREAMS, TOO_MANY_STREAMS.example)
         frames = _frames(services, chosen, window, request.headers.get("last-event-id"))
         return Stream(frames, media_type="text/event-stream", headers=HEADERS)
 
