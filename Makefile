@@ -47,6 +47,8 @@ types: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	@$(RUN) zensical build --clean --strict
+	@! grep -rnoE '<(script|link|img|iframe|source)[^>]+(src|href)="?(https?:)?//[^" >]+|url\((https?:)?//[^)]+' site \
+		--include='*.html' --include='*.css' || { echo 'The pages must need no other host' >&2; exit 1; }
 	@echo 'The pages are in site/: open site/index.html' >&2
 
 perf: $(VENV)/.test
