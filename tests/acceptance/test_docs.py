@@ -1,8 +1,8 @@
 """The guides, done as somebody does who reads them: files are saved, commands run in one shell, answers are compared.
 
 The pages bring their own servers (`servers.py`); only the ports are others. An answer that follows a command is what
-the command must say in the end: it is asked again until it does, since events are counted a moment after they were sent.
-In answers `…` stands for anything, and a member `"…"` for further members.
+the command must say in the end: it is asked again until it does, since events are counted a moment after they came. In
+answers `…` stands for anything, and a member `"…"` for further members.
 """
 
 import json
