@@ -4,6 +4,7 @@ A fence that comes with a file's name ("Save this as `catalog.toml`:") is that f
 (`<!-- not run: needs Docker -->`) is not run.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -124,3 +125,12 @@ def rows(page: str, heading: str | None = None) -> Iterator[list[str]]:
 def codes(text: str) -> list[str]:
     """What stands in backticks."""
     return CODE.findall(text)
+
+
+def json_values(text: str) -> Iterator[object]:
+    """One JSON value after the other. Raises ValueError."""
+    decoder, at = json.JSONDecoder(), 0
+    while rest := text[at:].lstrip():
+        value, end = decoder.raw_decode(rest)
+        yield value
+        at = len(text) - len(rest) + end

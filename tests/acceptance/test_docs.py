@@ -20,8 +20,7 @@ from pathlib import Path
 import pytest
 
 from engine.embedded.process import free_port
-from tests.documents import PAGES, ROOT, Fence, fences
-from tests.unit.test_docs import documents
+from tests.documents import PAGES, ROOT, Fence, fences, json_values
 
 INDEX = "index.md"
 PATH = (
@@ -146,10 +145,10 @@ def answers(answer: Fence, said: str) -> bool:
         lines = [line.strip() for line in said.splitlines()]
         return all(any(fits_text(wanted, line) for line in lines) for wanted in answer.text.splitlines())
     try:
-        found = list(documents(said[said.index("{") :]))
+        found = list(json_values(said[said.index("{") :]))
     except ValueError:
         return False
-    wanted = list(documents(answer.text))
+    wanted = list(json_values(answer.text))
     return len(found) == len(wanted) and all(map(fits, wanted, found))
 
 

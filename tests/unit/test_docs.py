@@ -1,7 +1,6 @@
 """The pages say what the code does: every name that they should have, none that does not exist, and no dead link."""
 
 import ast
-import json
 import re
 import subprocess
 import tomllib
@@ -28,7 +27,7 @@ from engine.notice import LEVELS
 from engine.sim.plants import PLANTS
 from engine.telemetry import METRICS as OF_THE_ENGINE
 from engine.telemetry import SPANS, Metric
-from tests.documents import DOCS, PAGES, ROOT, anchors, codes, fences, headings, links, prose, read, rows
+from tests.documents import DOCS, PAGES, ROOT, anchors, codes, fences, headings, json_values, links, prose, read, rows
 from tests.unit.billing.test_api import Bench
 
 CONFIGURATION, CLI, HTTP = "reference/configuration.md", "reference/cli.md", "reference/http.md"
@@ -207,8 +206,8 @@ def test_every_type_of_problem() -> None:
     assert headings(PROBLEMS, 2) == list(PROBLEM_TYPES)
     assert set(PROBLEM_TYPES) <= anchors(PROBLEMS)
     for name, kind in PROBLEM_TYPES.items():
-        section = prose(PROBLEMS).partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        assert section.strip().startswith(f"`{kind.status}` · {kind.title}."), name
+        section = " ".join(prose(PROBLEMS).partition(f"\n## {name}\n")[2].partition("\n## ")[0].split())
+        assert section.startswith(f"`{kind.status}` · {kind.title}."), name
         assert f"**What to do.** {kind.advice}" in section, name
         assert "**What happened.** " in section, name
         assert (f"`Retry-After: {kind.retry_after_s}`" in section) == (kind.retry_after_s is not None), name
@@ -261,12 +260,12 @@ def own_files() -> set[str]:
 
 def test_plants_and_traps_that_are_named_exist() -> None:
     text = prose("guarantees.md")
-    plants = {code for part in re.findall(r"plants? ((?:`\w+`(?:,\s+)?)+)", text) for code in codes(part)}
+    plants = {code for part in re.findall(r"plants?\s+((?:`\w+`(?:,\s+)?)+)", text) for code in codes(part)}
     assert len(plants) > 10
     assert plants - set(PLANTS) == set()
     assert f"one of {len(PLANTS)} bugs" in text
     traps = {int(trap["number"]) for trap in tomllib.loads((ROOT / "tests/traps.toml").read_text())["trap"]}
-    named = {int(number) for part in re.findall(r"traps? (\d+(?:,\s+\d+)*)", text) for number in part.split(",")}
+    named = {int(number) for part in re.findall(r"traps?\s+(\d+(?:,\s+\d+)*)", text) for number in part.split(",")}
     assert named
     assert named <= traps
 
@@ -293,7 +292,7 @@ def test_fences_are_what_they_say(page: str) -> None:
     for fence in fences(page):
         match fence.language:
             case "json":
-                assert list(documents(fence.text)), f"{page}:{fence.line}"
+                assert list(json_values(fence.text)), f"{page}:{fence.line}"
             case "toml":
                 tomllib.loads(fence.text)
             case "python":
@@ -302,15 +301,6 @@ def test_fences_are_what_they_say(page: str) -> None:
                 subprocess.run(["sh", "-n"], input=fence.text, text=True, check=True)
             case other:
                 assert other == "text", f"{page}:{fence.line} is in {other!r}"
-
-
-def documents(text: str) -> Iterator[object]:
-    """One JSON value after the other."""
-    decoder, at = json.JSONDecoder(), 0
-    while rest := text[at:].lstrip():
-        value, end = decoder.raw_decode(rest)
-        yield value
-        at = len(text) - len(rest) + end
 
 
 def test_the_drawing_is_ours_alone() -> None:
