@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -44,6 +45,13 @@ WITHIN_S = 60.0
 ANYTHING = "…"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Said(NamedTuple):
+    """By commands that went well."""
+
+    out: str
+    err: str = ""
 
 
 class Reader:
@@ -87,30 +95,27 @@ class Reader:
             text = re.sub(rf"\b{port}\b", free, text)
         return text
 
-    def _run(self, fence: Fence, page: str) -> str:
-        """What the commands said. What one exports, those after it have too."""
-        said = self._shell(fence)
-        assert said is not None, f"{page}:{fence.line} failed\n{fence.text}\n{self._logs()}"
-        return said
+    def _run(self, fence: Fence, page: str) -> None:
+        assert self._shell(fence) is not None, f"{page}:{fence.line} failed\n{fence.text}\n{self._logs()}"
 
-    def _shell(self, fence: Fence) -> str | None:
-        """None if a command failed."""
+    def _shell(self, fence: Fence) -> Said | None:
+        """What the commands said, None if one failed. What one exports, those after it have too."""
         script = f"set -eu\n[ ! -e .exported ] || . ./.exported\n{self._here(fence.text)}\nexport -p > .exported\n"
-        output = self._folder / ".output"
-        with output.open("w") as stream:
+        out, err = self._folder / ".out", self._folder / ".err"
+        with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
                 ["sh", "-c", script],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
+                stdout=stdout,
+                stderr=stderr,
                 start_new_session=True,
             )
             if "&\n" in fence.text:
                 self._groups.append(process.pid)
             code = process.wait(timeout=WITHIN_S)
-        return output.read_text() if code == 0 else None
+        return Said(out.read_text(), err.read_text()) if code == 0 else None
 
     def _compare(self, command: Fence, answer: Fence, page: str) -> None:
         deadline_s = time.monotonic() + WITHIN_S
@@ -123,9 +128,8 @@ class Reader:
             time.sleep(0.3)
 
     def _logs(self) -> str:
-        paths = sorted(self._folder.glob("*.log")) + sorted(self._folder.glob("*.err"))
-        paths.append(self._folder / ".output")
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-2_000:]}" for path in paths if path.exists())
+        paths = [path for end in ("log", "err", "out") for path in sorted(self._folder.glob(f"*.{end}"))]
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-2_000:]}" for path in paths)
 
     def close(self) -> None:
         """Ends what was left running, newest first: servers go last."""
@@ -139,13 +143,13 @@ class Reader:
                 os.killpg(group, signal.SIGKILL)
 
 
-def answers(answer: Fence, said: str) -> bool:
-    """Whether what was said is what the page shows."""
+def answers(answer: Fence, said: Said) -> bool:
+    """Whether what was said is what the page shows: lines, wherever they were said, or the values on stdout."""
     if answer.language == "text":
-        lines = [line.strip() for line in said.splitlines()]
+        lines = [line.strip() for line in (said.out + said.err).splitlines()]
         return all(any(fits_text(wanted, line) for line in lines) for wanted in answer.text.splitlines())
     try:
-        found = list(json_values(said[said.index("{") :]))
+        found = list(json_values(said.out))
     except ValueError:
         return False
     wanted = list(json_values(answer.text))
@@ -213,7 +217,7 @@ def test_the_guides_one_after_the_other(reader: Reader) -> None:
     ],
 )
 def test_answers_are_compared_as_they_should_be(page: str, said: str, equal: bool) -> None:
-    assert answers(Fence("json", page, 1, None, None), said) is equal
+    assert answers(Fence("json", page, 1, None, None), Said(said, "waiting for Kafka")) is equal
     assert json.loads(page.splitlines()[0])
 
 
@@ -222,4 +226,4 @@ def test_answers_are_compared_as_they_should_be(page: str, said: str, equal: boo
     [("2 accepted, … again", "2 accepted, 0 again", True), ("a\nb", "x\nb\na", True), ("a", "b", False)],
 )
 def test_lines_are_compared_as_they_should_be(page: str, said: str, equal: bool) -> None:
-    assert answers(Fence("text", page, 1, None, None), said) is equal
+    assert answers(Fence("text", page, 1, None, None), Said("", said)) is equal
