@@ -3,11 +3,13 @@
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.api.alerts import alert_routes
+from billing.api.answering import Answer, acceptable
 from billing.api.customer_list import list_route
 from billing.api.customers import customer_routes
 from billing.api.description import describe
@@ -64,6 +66,9 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
             use_handler_docstrings=True,
         ),
         logging_config=None,
+        response_class=Answer,
+        guards=[acceptable],
+        state=State({"clock": services.clock}),
         request_max_body_size=services.config.request_bytes_max,
     )
 
