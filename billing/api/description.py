@@ -96,7 +96,7 @@ def _possible(operation: Mapping[str, Any], described: Described) -> list[Proble
 
 
 def _success(described: Described) -> dict[str, Any]:
-    answer = {"description": described.about, "content": _content(described, described.example)}
+    answer: dict[str, Any] = {"description": described.about, "content": _content(described, described.example)}
     if described.tagged:
         answer["headers"] = _headers(TAG_HEADERS)
     if described.table is not None:
@@ -107,9 +107,9 @@ def _success(described: Described) -> dict[str, Any]:
     return answer
 
 
-def _first_group(described: Described) -> Iterable[str]:
+def _first_group(described: Described) -> list[str]:
     rows = examples()[described.example].get("data") or [{}]
-    return rows[0].get("group", ())
+    return list(rows[0].get("group", ()))
 
 
 def _content(described: Described, example: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ whoever reads the file takes one apostrophe off the front, and has every text as
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -68,7 +68,7 @@ def file_name(table: Table, content: Mapping[str, Any]) -> str:
     return FILE_NAME_UNSAFE.sub("_", "-".join(parts))[:FILE_NAME_MAX] + ".csv"
 
 
-def next_link(path: str, query: Sequence[tuple[str, str]], cursor: str, place: str) -> str:
+def next_link(path: str, query: Iterable[tuple[str, str]], cursor: str, place: str) -> str:
     """A `Link` header (RFC 8288) to the next page: the same question, further on."""
     kept = [(name, value) for name, value in query if name != cursor]
     return f'<{path}?{urlencode([*kept, (cursor, place)])}>; rel="next"'
