@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from litestar import get
 
-from billing.api.alert_feed import CursorInvalid, CursorLost
+from billing.api.alert_feed import CursorLost
 from billing.api.described import described
 from billing.api.parameters import OfCustomer, cursor, number, parameter, read_choice, read_limit
 from billing.api.problem_types import CURSOR_LOST, NOT_READY
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.api.shapes import AlertsAnswer
 from billing.api.tables import ALERTS

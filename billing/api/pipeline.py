@@ -9,6 +9,7 @@ from billing.api.parameters import OfCustomer, cursor, number, read_limit
 from billing.api.pipeline_shapes import HistoryAnswer, OverviewAnswer, PipelineAnswer
 from billing.api.problem_types import NOT_READY
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.api.shapes import LettersAnswer
 from billing.api.stream import describe_pipeline
@@ -65,11 +66,11 @@ def pipeline_routes(services: Services) -> list[Any]:
         limit: Annotated[str | None, number("how many letters at most", most=LETTERS_MAX, default=50)] = None,
     ) -> dict[str, Any]:
         """Events that can never count and why, newest first; `groups` counts them by error."""
-        if since is not None and not (since.isascii() and since.isdecimal() and len(since) < 16):
-            raise invalid("since", "must be the next of an earlier answer")
-        before = None if since is None else int(since)
         count = read_limit(limit, default=50, most=LETTERS_MAX)
-        return services.letters.page(customer=customer, before=before, limit=count)
+        try:
+            return services.letters.page(customer=customer, before=since, limit=count)
+        except CursorInvalid as error:
+            raise invalid("since", "must be the next of an earlier answer") from error
 
     return [pipeline, history, overview, dead_letters]
 

@@ -13,12 +13,13 @@ import orjson
 from litestar import Request, get
 from litestar.response import Stream
 
-from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
+from billing.api.alert_feed import Alert, CursorLost
 from billing.api.described import described
 from billing.api.hub import PING_INTERVAL_S, TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
 from billing.api.parameters import OfCustomer, State, number, parameter, read_choice, read_limit
 from billing.api.problem_types import TOO_MANY_STREAMS
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
 from billing.standings import STATES, Row, matches, totals_frame

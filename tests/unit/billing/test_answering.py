@@ -32,7 +32,7 @@ async def bench() -> AsyncIterator[Bench]:
         alert = {"id": str(offset), "customer": "acme", "type": "t", "period": {"start": "s", "end": "e"}}
         found.services.feed.add(0, offset, offset, orjson.dumps(alert))
         headers = [("error", b"=bad"), ("source-partition", b"0"), ("source-offset", b"%d" % offset)]
-        found.services.letters.add(Record(b"{}", headers=headers))
+        found.services.letters.add(Record(b"{}", offset=offset, headers=headers))
     async with found.client:
         yield found
 

@@ -437,17 +437,19 @@ async def test_recent_events_while_kafka_is_away(bench: Bench) -> None:
 
 
 async def test_dead_letters(bench: Bench) -> None:
-    for offset in (0, 1, 1, 2):
+    for place, offset in enumerate((0, 1, 1, 2)):
         headers = [
             ("error", b"bad"), ("attempts", b"1"), ("source-topic", b"usage-events"), ("source-partition", b"0"),
             ("source-offset", b"%d" % offset),
         ]  # fmt: skip
-        bench.services.letters.add(Record(b'{"id":"x"}', headers=headers))
+        bench.services.letters.add(Record(b'{"id":"x"}', offset=place, headers=headers))
     first = await bench.get("/v1/dead-letters", limit="2")
     second = await bench.get("/v1/dead-letters", limit="2", since=first["next"])
     assert [letter["offset"] for letter in first["data"] + second["data"]] == [2, 1, 0]
     assert first["groups"] == [{"error": "bad", "count": 3}]
     assert first["data"][0]["event_id"] == "x"
+    for since in ("7", "x", "e30"):
+        await bench.refused("/v1/dead-letters", since=since)
 
 
 # ------------------------------------------------------------------ taking events
