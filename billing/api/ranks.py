@@ -7,7 +7,7 @@ stays between the same two records.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -49,7 +49,8 @@ def read_rank(cursor: str) -> Rank:
         raise CursorInvalid(cursor) from error
 
 
-def encode_cursor(position: Mapping[str, Any]) -> str:
+def encode_cursor(position: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A place as opaque text."""
     return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
 
 
