@@ -172,6 +172,11 @@ class AlertRow(TypedDict):
     limit: NotRequired[Decimal | None]
     currency: str
     time: Time
+    latency_s: NotRequired[
+        Annotated[
+            Seconds | None, Meta(description="From the arrival of the events that led to it; null: not known any more.")
+        ]
+    ]
 
 
 class AlertsAnswer(TypedDict):

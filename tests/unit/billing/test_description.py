@@ -33,7 +33,7 @@ async def bench() -> AsyncIterator[Bench]:
     customer = history().newest.customer("acme")
     due = due_alerts("acme", customer.thresholds, Decimal("60.00"), "USD", Window(NOV, NOV + 30 * 86_400))
     for offset, alert in enumerate(due):
-        found.services.feed.add(0, offset, NOON * 1_000, encode_alert(alert, customer, NOON * 1_000))
+        found.services.feed.add(0, offset, NOON * 1_000, encode_alert(alert, customer, NOON * 1_000, None))
     headers = [("error", b"bad"), ("attempts", b"1"), ("source-topic", b"usage-events"), ("source-partition", b"0")]
     found.services.letters.add(Record(b'{"id":"x"}', headers=[*headers, ("source-offset", b"7")]))
     found.services.last_audit = {"audit": "equal", "events": 1, "cells": 1, "time": "2026-11-01T12:00:00Z"}
