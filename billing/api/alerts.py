@@ -3,13 +3,16 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import QueryParameter
 
-from billing.api.alert_feed import CursorInvalid, CursorLost
-from billing.api.parameters import OfCustomer, read_choice, read_limit
+from billing.api.alert_feed import CursorLost
+from billing.api.described import described
+from billing.api.parameters import OfCustomer, cursor, number, parameter, read_choice, read_limit
 from billing.api.problem_types import CURSOR_LOST, NOT_READY
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
+from billing.api.shapes import AlertsAnswer
+from billing.api.tables import ALERTS
 
 PAGE_MAX = 100
 
@@ -17,12 +20,12 @@ PAGE_MAX = 100
 def alert_routes(services: Services) -> list[Any]:
     """The route handlers for alerts."""
 
-    @get("/v1/alerts")
+    @get("/v1/alerts", opt=described(AlertsAnswer, "alerts", NOT_READY, CURSOR_LOST, table=ALERTS))
     async def alerts(
         customer: OfCustomer = None,
-        since: Annotated[str | None, QueryParameter(description="an earlier answer's next; opaque")] = None,
-        order: Annotated[str | None, QueryParameter(description="time (oldest first, default) or -time")] = None,
-        limit: Annotated[str | None, QueryParameter(description="at most 100, the default")] = None,
+        since: Annotated[str | None, cursor("since")] = None,
+        order: Annotated[str | None, parameter("time: oldest first", enum=["time", "-time"], default="time")] = None,
+        limit: Annotated[str | None, number("how many alerts at most", most=PAGE_MAX, default=PAGE_MAX)] = None,
     ) -> dict[str, Any]:
         """Alerts that were raised, each once, whatever was replayed."""
         newest_first = read_choice("order", order, frozenset({"time", "-time"})) == "-time"

@@ -13,16 +13,19 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, post
 
+from billing.api.described import described
 from billing.api.problem_types import (
     INVALID_BODY,
     INVALID_EVENTS,
     KAFKA_AWAY,
     NOT_READY,
+    REQUEST_TOO_LARGE,
     TOO_MANY_EVENTS,
     TOO_MANY_REQUESTS,
     UNSUPPORTED_MEDIA_TYPE,
 )  # fmt: skip
 from billing.api.problems import Problem
+from billing.api.shapes import Accepted
 from billing.domain.json_text import JsonProblem, check_depth
 from billing.domain.problems import InvalidEvent
 from billing.domain.problems import Problem as FieldProblem
@@ -167,10 +170,22 @@ def trace_of(headers: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
     return (*named, ("tracestate", state.encode())) if state and len(state) <= TRACE_STATE_MAX else named
 
 
+TAKING = described(
+    Accepted,
+    "accepted",
+    *(INVALID_EVENTS, INVALID_BODY, REQUEST_TOO_LARGE, TOO_MANY_EVENTS, UNSUPPORTED_MEDIA_TYPE, TOO_MANY_REQUESTS),
+    *(NOT_READY, KAFKA_AWAY),
+    status=202,
+    about="The broker has acknowledged all of them.",
+    tagged=False,
+    takes=tuple(sorted(CONTENT_TYPES)),
+)
+
+
 def ingest_route(door: Door, *, bytes_max: int) -> Any:
     """The route handler."""
 
-    @post("/v1/events", status_code=202, request_max_body_size=bytes_max, media_type="application/json")
+    @post("/v1/events", status_code=202, request_max_body_size=bytes_max, media_type="application/json", opt=TAKING)
     async def take_events(request: Request[Any, Any, Any]) -> Response[dict[str, int]]:
         """Takes one CloudEvent or an array of them, all or nothing.
 
