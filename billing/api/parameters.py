@@ -39,7 +39,7 @@ CustomerId = Annotated[
     str,
     PathParameter(
         description="the subject of the customer's events, percent-encoded",
-        schema_extra={"min_length": 1},
+        schema_extra={"min_length": 1, "max_length": 256},
         examples=[Example(value="acme")],
     ),
 ]

@@ -613,7 +613,10 @@ async def test_the_description_names_every_route_and_no_other_host(bench: Bench)
     assert docs.headers["content-type"].startswith("text/html")
     for path in paths:
         assert path in docs.text
-    assert "http" not in docs.text
+    assert "://" not in docs.text
+    assert "what a row covers: day, hour, month, total; total if absent" in docs.text
+    assert "&quot;limit_share&quot;: &quot;0.82&quot;" in docs.text
+    assert "how many customers at most: 1 to 1,000, 50 if absent" in docs.text
     assert "<script" not in docs.text
     assert "default-src 'none'" in docs.headers["content-security-policy"]
 
