@@ -34,7 +34,7 @@ def alert_routes(services: Services) -> list[Any]:
             raise Problem(NOT_READY, "not ready: the alerts so far are still being read")
         find = services.feed.before if newest_first else services.feed.after
         try:
-            page = find(since, customer=customer, limit=count)
+            page = find(since, customer=customer or None, limit=count)
         except CursorInvalid as error:
             raise invalid("since", "must be the next of an earlier answer in the same order") from error
         except CursorLost as error:

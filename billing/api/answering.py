@@ -120,8 +120,13 @@ class Answer(Response[dict[str, Any]]):
 
 
 def tag_of(content: Mapping[str, Any], kind: str) -> str:
-    """Weak (RFC 9110): the same tag for the same meaning, not for the same bytes."""
+    """Weak (RFC 9110): the same tag for the same meaning, not for the same bytes.
+
+    Of the cursor counts only that there is one: it names the moment too, and goes on behind the same rows.
+    """
     lasting = {name: value for name, value in content.items() if name not in VOLATILE}
+    if "next" in lasting:
+        lasting["next"] = lasting["next"] is not None
     return f'W/"{hashlib.blake2b(orjson.dumps([kind, lasting]), digest_size=12).hexdigest()}"'
 
 

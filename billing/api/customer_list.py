@@ -50,7 +50,7 @@ def list_route(services: Services) -> Any:
             raise Problem(NOT_READY, "not ready: Redis was not read yet")
         chosen = partial(matches, state=wanted, currency=currency, search=q)
         try:
-            page = read_page(snapshot, moments, by, after, count, chosen)
+            page = read_page(snapshot, moments, by, after or None, count, chosen)
         except CursorInvalid as error:
             raise invalid("after", "must be the next of an earlier answer in the same order") from error
         data = [row.as_json() | {"last_event": await _last_event(services, row)} for row in page.rows]

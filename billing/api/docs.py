@@ -8,9 +8,11 @@ import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 from litestar import Response, get
 
 from billing.api.problem_types import PAGE, PROBLEM_TYPES, ProblemType
+from billing.api.problems import MEDIA_TYPE
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -19,9 +21,10 @@ h1{font-size:1.75rem}section{background:#fff;border:1px solid #d8dee4;border-rad
 h2{font-size:1rem;margin:0}code,.verb{font-family:ui-monospace,monospace}.verb{color:#0b5cad;font-weight:650}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0}
 th{font-weight:550}a{color:#0b5cad}p{white-space:pre-line}
+summary{cursor:pointer;color:#0b5cad}pre{overflow-x:auto;font-size:.875rem}
 @media (prefers-color-scheme:dark){body{color:#e8ecf1;background:#0e1116}
 section{background:#161b22;border-color:#2b323b}
-a,.verb{color:#6cb0ff}}
+a,.verb,summary{color:#6cb0ff}}
 """
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = (
@@ -83,7 +86,8 @@ def _section(path: str, verb: str, operation: Mapping[str, Any]) -> str:
     rows = "".join(_parameter(parameter) for parameter in operation.get("parameters", ()))
     table = f"<table><tr><th>Parameter<th>In<th>Meaning</tr>{rows}</table>" if rows else ""
     answers = "".join(
-        f"<tr><td><code>{html.escape(status)}</code><td>{html.escape(str(answer.get('description', '')))}</tr>"
+        f"<tr><td><code>{html.escape(status)}</code><td>{html.escape(str(answer.get('description', '')))}"
+        f"{_examples(answer)}</tr>"
         for status, answer in operation.get("responses", {}).items()
     )
     return (
@@ -93,8 +97,25 @@ def _section(path: str, verb: str, operation: Mapping[str, Any]) -> str:
     )
 
 
+def _examples(answer: Mapping[str, Any]) -> str:
+    """Of an answer that is no problem: those are on a page of their own."""
+    shown = ""
+    for media_type, content in answer.get("content", {}).items():
+        for example in content["examples"].values() if media_type != MEDIA_TYPE else ():
+            value = example["value"]
+            text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+            shown += f"<details><summary>{html.escape(media_type)}</summary><pre>{html.escape(text)}</pre></details>"
+    return shown
+
+
 def _parameter(parameter: Mapping[str, Any]) -> str:
-    about = parameter.get("description") or parameter.get("schema", {}).get("description") or ""
+    schema = parameter.get("schema", {})
+    about = parameter.get("description") or schema.get("description") or ""
+    if "enum" in schema:
+        about += f": {', '.join(schema['enum'])}"
+        about += f"; {schema['default']} if absent" if "default" in schema else ""
+    if parameter.get("required") and parameter["in"] == "query":
+        about += "; required"
     return (
         f"<tr><td><code>{html.escape(parameter['name'])}</code><td>{html.escape(parameter['in'])}"
         f"<td>{html.escape(str(about))}</tr>"

@@ -28,14 +28,18 @@ def number(about: str, name: str | None = None, *, most: int, default: int) -> Q
 
 def cursor(name: str) -> QueryParameter:
     """A place that an earlier answer told."""
-    return parameter("the `next` of an earlier answer to the same question; opaque", name, max_length=4_096)
+    return parameter(
+        "the `next` of an earlier answer to the same question, opaque; empty or absent: the first page",
+        name,
+        max_length=4_096,
+    )
 
 
 CustomerId = Annotated[
     str,
     PathParameter(
         description="the subject of the customer's events, percent-encoded",
-        schema_extra={"min_length": 1},
+        schema_extra={"min_length": 1, "max_length": 256},
         examples=[Example(value="acme")],
     ),
 ]

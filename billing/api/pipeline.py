@@ -68,7 +68,7 @@ def pipeline_routes(services: Services) -> list[Any]:
         """Events that can never count and why, newest first; `groups` counts them by error."""
         count = read_limit(limit, default=50, most=LETTERS_MAX)
         try:
-            return services.letters.page(customer=customer, before=since, limit=count)
+            return services.letters.page(customer=customer, before=since or None, limit=count)
         except CursorInvalid as error:
             raise invalid("since", "must be the next of an earlier answer") from error
 

@@ -114,7 +114,9 @@ def stream_route(services: Services) -> Any:
         if unknown := chosen - TOPICS:
             raise invalid("topics", f"names {', '.join(sorted(unknown))}; there are {', '.join(sorted(TOPICS))}")
         window = Window(
-            customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX, name="top")
+            customer or None,
+            read_choice("state", standing, STATES),
+            read_limit(top, default=50, most=TOP_MAX, name="top"),
         )
         if len(services.hub) >= services.config.viewers_max:
             raise Problem(TOO_MANY_STREAMS, TOO_MANY_STREAMS.example)

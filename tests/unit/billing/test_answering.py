@@ -71,6 +71,14 @@ async def test_what_is_the_same_later_says_how_late_it_is(bench: Bench) -> None:
     assert again.headers["keylane-lag-s"] == "1.250"
 
 
+async def test_a_first_page_is_the_same_though_its_cursor_names_another_moment(bench: Bench) -> None:
+    first = await bench.client.get("/v1/customers?limit=1")
+    bench.clock.now += 60_000
+    again = await bench.client.get("/v1/customers?limit=1", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+    assert again.headers["keylane-as-of"] == "2026-11-01T12:01:00Z"
+
+
 @pytest.mark.parametrize("lag_s", [2.001, 300.0, None])
 async def test_what_is_late_is_told_whole(bench: Bench, lag_s: float | None) -> None:
     path = "/v1/customers/acme/access"

@@ -435,6 +435,13 @@ async def test_alerts(bench: Bench) -> None:
     await bench.refused("/v1/alerts", since="nonsense")
 
 
+async def test_empty_cursors_begin_at_the_first_page(bench: Bench) -> None:
+    bench.services.feed.add(0, 0, 0, orjson.dumps({"id": "0", "customer": "acme", "type": "t"}))
+    assert len((await bench.get("/v1/alerts", customer="", since=""))["data"]) == 1
+    assert (await bench.get("/v1/dead-letters", since=""))["data"] == []
+    assert (await bench.get("/v1/customers", after="")) == await bench.get("/v1/customers")
+
+
 async def test_no_alerts_before_those_so_far_are_known(bench: Bench) -> None:
     """Or an answer would end in the middle, and a stream would tell old ones as new."""
     feed = bench.services.feed
@@ -606,7 +613,10 @@ async def test_the_description_names_every_route_and_no_other_host(bench: Bench)
     assert docs.headers["content-type"].startswith("text/html")
     for path in paths:
         assert path in docs.text
-    assert "http" not in docs.text
+    assert "://" not in docs.text
+    assert "what a row covers: day, hour, month, total; total if absent" in docs.text
+    assert "&quot;limit_share&quot;: &quot;0.82&quot;" in docs.text
+    assert "how many customers at most: 1 to 1,000, 50 if absent" in docs.text
     assert "<script" not in docs.text
     assert "default-src 'none'" in docs.headers["content-security-policy"]
 
