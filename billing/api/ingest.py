@@ -6,6 +6,7 @@ A request is cut into the raw bytes of its events; each is decoded and checked o
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,8 @@ class Door:
         self._waits_for = waits_for
         self._under_way = 0
         self.accepted = 0
+        self.refused: Counter[int] = Counter()
+        """Requests that were turned away here, by status: how many events they held is not always known."""
 
     async def take(self, body: bytes, headers: Headers = ()) -> int:
         """The number of events that are in the log now, each with these headers.
@@ -78,6 +81,13 @@ class Door:
         Raises:
             Problem: 413, 422, 429 or 503; then nothing may be taken for granted but that sending again is safe.
         """
+        try:
+            return await self._take(body, headers)
+        except Problem as problem:
+            self.refused[problem.status_code] += 1
+            raise
+
+    async def _take(self, body: bytes, headers: Headers) -> int:
         if self._under_way >= self._limits.requests_max:
             text = f"{self._under_way} requests are under way, BILLING_REQUESTS_MAX allows no more"
             raise Problem(TOO_MANY_REQUESTS, text)

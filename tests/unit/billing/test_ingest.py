@@ -54,6 +54,14 @@ async def test_an_event_goes_into_the_log_as_it_came(sender: FakeSender) -> None
     assert sender.sent == [Message("usage-events", "kä".encode(), body.strip())]
 
 
+async def test_what_is_turned_away_is_counted_by_status(sender: FakeSender) -> None:
+    found = door(sender)
+    for body in (b"no JSON", b"[{}]"):
+        await refusal(found, body)
+    assert await found.take(orjson.dumps(usage_event("c1", id="1"))) == 1
+    assert found.refused == {422: 2}
+
+
 async def test_a_trace_goes_into_the_log_with_its_events(sender: FakeSender) -> None:
     trace = (("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),)
     assert await door(sender).take(orjson.dumps([usage_event("c1", id="1"), usage_event("c2", id="2")]), trace) == 2
