@@ -67,6 +67,7 @@ class LogSources:
         self._state = state
 
     async def ends(self) -> Mapping[int, int]:
+        await self._log.follow_growth()
         partitions = self._log.partitions
         ends = await asyncio.gather(*(self._log.end(partition) for partition in partitions))
         return dict(zip(partitions, ends, strict=True))
@@ -148,7 +149,7 @@ class Parts:
     def _observe(self) -> Iterator[Observation]:
         yield Observation(ACCEPTED, self.door.accepted)
         for status, count in self.door.refused.items():
-            yield Observation(REFUSED, count, {STATUS: status})
+            yield Observation(REFUSED, count, {STATUS: str(status)})
         yield Observation(CATALOG_VERSION, self.facts.version)
         yield Observation(CATALOG_DIFFERS, int(self.services.catalog_differs()))
 
