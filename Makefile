@@ -13,13 +13,14 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --no-input --n
 LOCKED := $(INSTALL) --require-hashes --only-binary :all:
 ITSELF := $(INSTALL) --no-index --no-build-isolation --editable .
 
-.PHONY: help demo test traps check lint types perf chaos lock clean
+.PHONY: help demo test traps check lint types docs perf chaos lock clean
 
 help:
 	@echo 'make demo [SECONDS=20] [RATE=500|max] [PORT=8080] [KAFKA=embedded|apache|HOST:PORT] [ARGS=...]'
 	@echo 'make test [ARGS=...]       all tests'
 	@echo 'make traps [ARGS=NUMBERS]  each guard against a known fault is taken out: its tests must fail'
 	@echo 'make check                 lint and types'
+	@echo 'make docs                  the documentation as a site in site/; a broken link fails'
 	@echo 'make perf [SCENARIO=all] [ARGS=...]'
 	@echo 'make chaos [SECONDS=600] [SEED=1]'
 	@echo 'make lock [UPGRADE=1]      pins the packages anew (needs uv)'
@@ -44,6 +45,12 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	@$(RUN) mypy
 
+docs: $(VENV)/.docs
+	@$(RUN) zensical build --clean --strict
+	@! grep -rnoE '<(script|link|img|iframe|source)[^>]+(src|href)="?(https?:)?//[^" >]+|url\((https?:)?//[^)]+' site \
+		--include='*.html' --include='*.css' || { echo 'The pages must need no other host' >&2; exit 1; }
+	@echo 'The pages are in site/: open site/index.html' >&2
+
 perf: $(VENV)/.test
 	@$(RUN) perf $(or $(SCENARIO),all) $(ARGS)
 
@@ -51,18 +58,19 @@ perf: $(VENV)/.test
 chaos: $(VENV)/.test
 	@$(RUN) tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# One lock a purpose, each with the pins of the one before: the image, the demo, the tests.
+# One lock a purpose, each with the pins of the one before: the image, the demo, the tests, the docs.
 lock:
 	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: pip install uv, or make lock UV=/path/to/uv' >&2; exit 1; }
 	$(PIN) --extra build -o requirements.lock
 	$(PIN) --extra build --extra embedded -c requirements.lock -o requirements-demo.lock
 	$(PIN) --extra build --extra embedded --extra test -c requirements-demo.lock -o requirements-test.lock
+	$(PIN) --extra build --extra docs -c requirements-test.lock -o requirements-docs.lock
 
 PIN = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) pyproject.toml
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find engine billing tests perf -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -81,3 +89,9 @@ $(VENV)/.test: requirements-test.lock pyproject.toml | $(VENV)/bin/python
 	@$(LOCKED) -r requirements-test.lock
 	@$(ITSELF)
 	@touch $(VENV)/.demo $@
+
+# Beside the others and never instead of them: what the docs need in common has the same pins.
+$(VENV)/.docs: requirements-docs.lock pyproject.toml | $(VENV)/bin/python
+	@echo 'Setting up $(VENV) for the docs (once)' >&2
+	@$(LOCKED) -r requirements-docs.lock
+	@touch $@

@@ -93,8 +93,6 @@ class BillingConfig:
     """Alerts that the API keeps to answer from, newest first."""
     viewers_max: int = 500
     """Open streams; more are answered with 503."""
-    facts_slack_s: float = 30.0
-    """How long an event may wait for whoever has lost sight of the end of the facts."""
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:

@@ -54,6 +54,8 @@ class BillingHandler:
         self._cells: dict[tuple[int, Meter, tuple[str, ...]], Cell] = {}
         self._customers: dict[bytes, tuple[Customer, dict[int, Place]]] = {}
         self._places: dict[tuple[str, str, bool, bool], dict[int, Place]] = {}
+        self._arrivals_ms: dict[bytes, int] = {}
+        """Of watched customers: when the first event of those that were handed over last arrived."""
         self._clocks_vary = False
         self._reactions = Reactions(facts.history)
 
@@ -64,6 +66,10 @@ class BillingHandler:
     def prepare(self, key: bytes, events: Sequence[Event]) -> Sequence[Counts | Dead]:
         self._notice_facts()
         customer, places = self._customer(key)
+        if customer.watched and events:
+            if len(self._arrivals_ms) >= REMEMBERED_MAX:
+                self._arrivals_ms.clear()
+            self._arrivals_ms[key] = events[0].timestamp
         return [self._prepare(key, event, customer, places) for event in events]
 
     def _prepare(self, key: bytes, event: Event, customer: Customer, places: dict[int, Place]) -> Counts | Dead:
@@ -139,7 +145,7 @@ class BillingHandler:
         name = alert.id.encode()
         if name in totals.standing:
             return Effect(name)
-        content = encode_alert(alert, customer, self._clock.now_ms())
+        content = encode_alert(alert, customer, self._clock.now_ms(), self._arrivals_ms.get(totals.key))
         return Effect(name, Message(self._alerts_topic, totals.key, content))
 
 

@@ -194,8 +194,12 @@ def largest_set(usage: Sequence[Usage]) -> Sequence[Usage]:
     return [item for item in usage if item not in sets] + [max(sets, key=lambda item: item.reading.count)]
 
 
-def encode_alert(alert: DueAlert, customer: Customer, now_ms: int) -> bytes:
-    """One alert as `GET /v1/alerts` shows it."""
+def encode_alert(alert: DueAlert, customer: Customer, now_ms: int, arrival_ms: int | None) -> bytes:
+    """One alert as `GET /v1/alerts` shows it.
+
+    `arrival_ms`: when the events that led to it arrived, or the first of them; None if this process has not seen them,
+    as after a restart that finds a reaction owed.
+    """
     currency = alert.currency
     content: Mapping[str, object] = {
         "id": alert.id,
@@ -208,5 +212,6 @@ def encode_alert(alert: DueAlert, customer: Customer, now_ms: int) -> bytes:
         "limit": None if customer.limit is None else amount_text(customer.limit, currency),
         "currency": currency,
         "time": time_text(now_ms * 1_000),
+        "latency_s": None if arrival_ms is None else max(0, now_ms - arrival_ms) / 1_000,
     }
     return orjson.dumps(content)

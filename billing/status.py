@@ -19,6 +19,9 @@ COUNTERS = {"counted": "counted", "unmetered": "unmetered", "duplicate": "duplic
 """Counters of a slice and the names under which people know them."""
 LANE_COUNTS = ("running", "ready", "deferred", "limit")
 HISTORY_S = 300
+SPACING_S = 0.02
+"""From the beginning of a sample to that of the next at least: a burst of questions shares one, a single one waits for
+nobody."""
 ASK_S = 2.0
 """Whoever does not answer in so long is away, and keeps nobody from asking the others."""
 STALE_MS = 3_000
@@ -72,7 +75,9 @@ class PipelineStatus:
 
     async def run(self) -> None:
         """Samples for ever."""
+        clock_s = asyncio.get_running_loop().time
         while True:
+            again_s = clock_s() + SPACING_S
             self._asked.clear()
             self._begun += 1
             begun = self._begun
@@ -81,7 +86,7 @@ class PipelineStatus:
                 self._finished = begun
                 self._sampled.notify_all()
             await _wait(self._asked, self._interval_s)
-            await asyncio.sleep(0.01)  # a burst of questions shares one sample
+            await asyncio.sleep(max(0.0, again_s - clock_s()))
 
     async def fresh(self, timeout_s: float = 0.5) -> bool:
         """Waits for a sample that begins after this call; False if none came in time."""

@@ -13,10 +13,10 @@ ACCEPTED: Final = Metric(
     "Usage events taken over HTTP: the log has acknowledged them.",
 )
 REFUSED: Final = Metric(
-    "billing.http.events.refused",
+    "billing.http.requests.refused",
     "counter",
-    "{event}",
-    "Usage events turned away at the door, by status. 422 is the sender's fault; 429 and 503 ask to come again.",
+    "{request}",
+    "Requests with usage events turned away, by status. 413 and 422: the sender's fault. 429 and 503: come again.",
     frozenset({STATUS}),
 )
 CATALOG_VERSION: Final = Metric(

@@ -9,7 +9,9 @@ from litestar import Litestar, Response, get
 
 from billing.admin.commands import command_routes
 from billing.admin.view import WorkerView
+from billing.api.docs import problems_route
 from billing.api.health import METRICS_TYPE
+from billing.api.problem_types import NOT_READY
 from billing.api.problems import Problem, answer_problem
 from billing.http_server import new_server
 
@@ -44,11 +46,11 @@ def create_app(view: WorkerView) -> Litestar:
     def statistics() -> dict[str, Any]:
         """What the engine says of itself: counters, lanes, partitions, and what holds each of them back."""
         if view.engine is None:
-            raise Problem(503, f"not ready: {view.waits_for}", retry_after_s=1)
+            raise Problem(NOT_READY, f"not ready: {view.waits_for}")
         return asdict(view.engine.statistics())
 
     return Litestar(
-        [healthz, readyz, metrics, statistics, *command_routes(view)],
+        [healthz, readyz, metrics, statistics, *command_routes(view), problems_route()],
         exception_handlers={Exception: answer_problem},
         openapi_config=None,
         logging_config=None,

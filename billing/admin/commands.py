@@ -6,6 +6,13 @@ import msgspec
 from litestar import Request, Response, get, post
 
 from billing.admin.view import WorkerView
+from billing.api.problem_types import (
+    INVALID_BODY,
+    INVALID_SETTINGS,
+    KEY_NOT_PARKED,
+    NOT_READY,
+    UNSUPPORTED_MEDIA_TYPE,
+)  # fmt: skip
 from billing.api.problems import Problem, invalid
 from engine import LIVE, ConfigError, Engine
 
@@ -42,7 +49,7 @@ def command_routes(view: WorkerView) -> list[Any]:
             engine.change(wanted)
         except ConfigError as error:
             errors = [{"field": _field_of(problem, wanted), "problem": problem} for problem in error.problems]
-            raise Problem(422, "nothing was changed", errors=errors) from error
+            raise Problem(INVALID_SETTINGS, INVALID_SETTINGS.example, errors=errors) from error
         return _settings(engine)
 
     @post("/v1/pause", status_code=204, request_max_body_size=BODY_BYTES_MAX)
@@ -64,7 +71,7 @@ def command_routes(view: WorkerView) -> list[Any]:
         try:
             engine.release(wanted.key.encode(), bury=wanted.action == "dead_letter")
         except LookupError as error:
-            raise Problem(404, "this worker has not parked that key") from error
+            raise Problem(KEY_NOT_PARKED, KEY_NOT_PARKED.example) from error
         return Response(None, status_code=204)
 
     return [settings, change, pause, resume, release]
@@ -72,7 +79,7 @@ def command_routes(view: WorkerView) -> list[Any]:
 
 def _engine(view: WorkerView) -> Engine:
     if view.engine is None:
-        raise Problem(503, f"not ready: {view.waits_for}", retry_after_s=1)
+        raise Problem(NOT_READY, f"not ready: {view.waits_for}")
     return view.engine
 
 
@@ -93,12 +100,12 @@ async def _read(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """The body. Only as JSON: no page of another origin can send that without being asked."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
-        raise Problem(415, f"content type {content_type or 'missing'}: send application/json")
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, f"content type {content_type or 'missing'}: send application/json")
     try:
         return msgspec.json.decode(await request.body(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = {"field": "", "problem": str(error)}
-        raise Problem(422, f"the body cannot be used: {error}", errors=[problem]) from error
+        raise Problem(INVALID_BODY, f"the body cannot be used: {error}", errors=[problem]) from error
 
 
 def _field_of(problem: str, wanted: dict[str, Any]) -> str | None:

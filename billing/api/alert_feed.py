@@ -1,28 +1,19 @@
 """The alerts of `billing-alerts` in memory: read from the start of the topic, followed for ever, bounded.
 
-Of several copies of an alert the first in its partition stands. The order is (the highest timestamp seen so far in
-the partition, partition, offset): the same in every process, and ascending within a partition whatever timestamps
-do. A position in it is a vector, the next offset of each partition, so a reader who comes back misses nothing that
-arrived meanwhile in another partition.
+Of several copies of an alert the first in its partition stands. They are in the order of their ranks. A position from
+the oldest on is a vector, the next offset of each partition, so a reader who comes back misses nothing that arrived
+meanwhile in another partition.
 """
 
 import asyncio
-import base64
-import binascii
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-
-class Rank(NamedTuple):
-    """Where an alert stands in the order."""
-
-    time_ms: int
-    partition: int
-    offset: int
+from billing.api.ranks import CursorInvalid, Rank, Ranks, decode_cursor, encode_cursor, rank_text, read_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +34,6 @@ class Page:
     next: str | None
 
 
-class CursorInvalid(ValueError):
-    """The cursor was not made here."""
-
-
 class CursorLost(Exception):
     """Alerts after the cursor are no longer kept."""
 
@@ -61,7 +48,7 @@ class AlertFeed:
         self._alerts: list[Alert] = []
         self._ids: set[str] = set()
         self._positions: dict[int, int] = {}
-        self._times_ms: dict[int, int] = {}
+        self._ranks = Ranks()
         self._forgotten: dict[int, int] = {}
 
     def add(self, partition: int, offset: int, timestamp_ms: int, value: bytes | None) -> Alert | None:
@@ -69,8 +56,7 @@ class AlertFeed:
         if offset < self._positions.get(partition, 0):
             return None
         self._positions[partition] = offset + 1
-        time_ms = self._times_ms[partition] = max(timestamp_ms, self._times_ms.get(partition, 0))
-        alert = _parse(Rank(time_ms, partition, offset), value)
+        alert = _parse(self._ranks.of(partition, offset, timestamp_ms), value)
         if alert is None or alert.id in self._ids:
             return None
         bisect.insort(self._alerts, alert, key=lambda kept: kept.rank)
@@ -87,7 +73,7 @@ class AlertFeed:
 
     def position(self) -> str:
         """The cursor behind everything that was read so far."""
-        return _encode({"v": {str(partition): offset for partition, offset in sorted(self._positions.items())}})
+        return encode_cursor({"v": {str(partition): offset for partition, offset in sorted(self._positions.items())}})
 
     def newest(self, count: int) -> Sequence[Alert]:
         return self._alerts[: -count - 1 : -1]
@@ -108,7 +94,7 @@ class AlertFeed:
                 continue
             if customer is None or alert.customer == customer:
                 if len(page) == limit:
-                    return Page(page, _encode({"v": {str(number): offset for number, offset in vector.items()}}))
+                    return Page(page, encode_cursor({"v": {str(number): offset for number, offset in vector.items()}}))
                 page.append(alert)
             vector[alert.rank.partition] = alert.rank.offset + 1
         return Page(page, None)
@@ -117,16 +103,12 @@ class AlertFeed:
         """Newest first. Raises CursorInvalid."""
         end = len(self._alerts)
         if cursor:
-            try:
-                rank = Rank(*map(int, _decode(cursor)["r"]))
-            except (KeyError, TypeError, ValueError) as error:
-                raise CursorInvalid(cursor) from error
-            end = bisect.bisect_left(self._alerts, rank, key=lambda kept: kept.rank)
+            end = bisect.bisect_left(self._alerts, read_rank(cursor), key=lambda kept: kept.rank)
         page: list[Alert] = []
         for alert in self._backwards(end):
             if customer is None or alert.customer == customer:
                 if len(page) == limit:
-                    return Page(page, _encode({"r": list(page[-1].rank)}))
+                    return Page(page, rank_text(page[-1].rank))
                 page.append(alert)
         return Page(page, None)
 
@@ -138,7 +120,7 @@ class AlertFeed:
         if not cursor:
             return {}
         try:
-            return {int(partition): int(offset) for partition, offset in _decode(cursor)["v"].items()}
+            return {int(partition): int(offset) for partition, offset in decode_cursor(cursor)["v"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CursorInvalid(cursor) from error
 
@@ -149,14 +131,3 @@ def _parse(rank: Rank, value: bytes | None) -> Alert | None:
         return Alert(rank, str(content["id"]), str(content["customer"]), value or b"", content)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
-
-
-def _encode(position: Mapping[str, Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> Any:
-    try:
-        return orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError, ValueError) as error:
-        raise CursorInvalid(cursor) from error

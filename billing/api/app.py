@@ -3,13 +3,17 @@
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billing.api.alerts import alert_routes
+from billing.api.answering import Answer, acceptable
+from billing.api.customer_list import list_route
 from billing.api.customers import customer_routes
-from billing.api.docs import POLICY, render_docs
+from billing.api.description import describe
+from billing.api.docs import POLICY, problems_route, render_docs
 from billing.api.health import health_routes
 from billing.api.ingest import Door, ingest_route
 from billing.api.page import Page, page_routes
@@ -31,17 +35,18 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
 
     @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
     def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
-        return request.app.openapi_schema.to_schema()
+        return describe(request.app)
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)
     def docs(request: Request[Any, Any, Any]) -> Response[str]:
-        text = render_docs(request.app.openapi_schema.to_schema())
+        text = render_docs(describe(request.app))
         return Response(text, media_type="text/html", headers={"content-security-policy": POLICY})
 
     routes = Litestar(
         [
             ingest_route(door, bytes_max=services.config.request_bytes_max),
             *customer_routes(services),
+            list_route(services),
             *alert_routes(services),
             stream_route(services),
             *pipeline_routes(services),
@@ -49,13 +54,21 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
             *page_routes(page),
             openapi,
             docs,
+            problems_route(),
         ],
         exception_handlers={Exception: answer_problem},
         openapi_config=OpenAPIConfig(
-            title="keylane billing", version="0.1.0", description=ABOUT, path="/openapi", render_plugins=[]
+            title="keylane billing",
+            version="0.1.0",
+            description=ABOUT,
+            path="/openapi",
+            render_plugins=[],
+            use_handler_docstrings=True,
         ),
         logging_config=None,
-        response_headers={},
+        response_class=Answer,
+        guards=[acceptable],
+        state=State({"clock": services.clock}),
         request_max_body_size=services.config.request_bytes_max,
     )
 

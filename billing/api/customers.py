@@ -1,46 +1,49 @@
-"""`/v1/customers`: usage, spend, access, recent events and the list of all."""
+"""`/v1/customers/{id}`: usage, spend, access and recent events of one customer."""
 
-from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, cast
 
 from litestar import get
-from litestar.params import QueryParameter
 
-from billing.api.cursors import place_text, read_place
+from billing.api import tables
+from billing.api.described import described
 from billing.api.parameters import (
     CustomerId,
     From,
-    Limit,
     Period,
-    State,
     To,
+    number,
+    parameter,
     read_choice,
     read_customer_id,
     read_instant_s,
     read_limit,
 )  # fmt: skip
+from billing.api.problem_types import KAFKA_AWAY, NOT_READY, REDIS_AWAY, TOO_MANY_ROWS, UNKNOWN_CUSTOMER
 from billing.api.problems import Problem, invalid
 from billing.api.recent import OUTCOMES
 from billing.api.services import Mark, Services
+from billing.api.shapes import AccessAnswer, EventsAnswer, SeriesAnswer, SpendAnswer, UsageAnswer
+from billing.api.tables import read_names
 from billing.domain.customers import Customer
 from billing.domain.money import amount_text, plain, round_amount
 from billing.domain.periods import Window, WindowKind
 from billing.domain.plans import Plan
 from billing.domain.rate_words import rate_text
 from billing.domain.spend import Line, Spend, Unpriced
-from billing.domain.timestamps import instant_text, time_text
-from billing.standings import STATES, Place, Row, by_share, by_spend, matches
+from billing.domain.timestamps import instant_text
 from billing.store import ROWS_MAX, Statement, TooManyRows, UsageWindow, access_of
 from engine import Unanswered
 
 WINDOWS = frozenset({"hour", "day", "month", "total"})
 SERIES_WINDOWS = frozenset({"hour", "day"})
-ORDERS: Mapping[str, Callable[[Row], Place]] = {"-spend": by_spend, "-limit_share": by_share}
 DAY_S = 86_400
-KAFKA_AWAY = "the end of the log cannot be read at the moment, Kafka does not answer; ask again"
+EVENTS_MAX = 200
+END_UNREAD = "the end of the log cannot be read at the moment, Kafka does not answer; ask again"
+OF_CUSTOMER = (NOT_READY, UNKNOWN_CUSTOMER, REDIS_AWAY)
+"""What an answer about one customer can meet."""
 
 Text = str | None
 
@@ -51,27 +54,30 @@ async def find_customer(services: Services, part: str) -> Customer:
     customer_id = read_customer_id(part)
     customer = await services.store.find_customer(customer_id)
     if customer is None:
-        raise Problem(404, f"neither the catalog nor any event names the customer {customer_id!r}")
+        raise Problem(UNKNOWN_CUSTOMER, f"neither the catalog nor any event names the customer {customer_id!r}")
     return customer
 
 
 def require_facts(services: Services) -> None:
     """Raises Problem 503 while no catalog is known."""
     if not services.facts.version:
-        raise Problem(503, "not ready: no catalog is registered yet", retry_after_s=1)
+        raise Problem(NOT_READY, "not ready: no catalog is registered yet")
 
 
 def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one function a route
     """The route handlers for one customer."""
 
-    @get("/v1/customers/{customer_id:str}/usage")
+    @get(
+        "/v1/customers/{customer_id:str}/usage",
+        opt=described(UsageAnswer, "usage", *OF_CUSTOMER, TOO_MANY_ROWS, table=tables.USAGE, needs=("meter",)),
+    )
     async def usage(
         customer_id: CustomerId,
-        meter: Annotated[Text, QueryParameter(description="the meter's name; required")] = None,
+        meter: Annotated[Text, parameter("the meter's name", example="tokens")] = None,
         start: From = None,
         end: To = None,
-        window: Annotated[Text, QueryParameter(description="hour, day, month or total")] = None,
-        group_by: Annotated[Text, QueryParameter(description="names of groups, separated by commas")] = None,
+        window: Annotated[Text, parameter("what a row covers", enum=sorted(WINDOWS), default="total")] = None,
+        group_by: Annotated[Text, parameter("names of groups, separated by commas", example="model")] = None,
     ) -> dict[str, Any]:
         """What a customer used: one row a window and group; empty windows are left out."""
         customer = await find_customer(services, customer_id)
@@ -82,7 +88,8 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         try:
             rows = await services.store.usage(customer, meter or "", span, kind, names)
         except TooManyRows as error:
-            raise invalid("window", f"more than {ROWS_MAX:,} rows: narrow it by from, to or group_by") from error
+            text = f"more than {ROWS_MAX:,} rows: narrow it by from, to or group_by"
+            raise invalid("window", text, TOO_MANY_ROWS) from error
         data = [
             {
                 "start": instant_text(row.window.start_s),
@@ -94,7 +101,7 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         ]
         return {"customer": customer.id, "meter": meter, "window": kind, "data": data} | _closing(customer, mark)
 
-    @get("/v1/customers/{customer_id:str}/spend")
+    @get("/v1/customers/{customer_id:str}/spend", opt=described(SpendAnswer, "spend", *OF_CUSTOMER, table=tables.SPEND))
     async def spend(customer_id: CustomerId, period: Period = None) -> dict[str, Any]:
         """What a customer spent in a month, line by line, as of one moment."""
         customer = await find_customer(services, customer_id)
@@ -102,11 +109,14 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         statement = await services.store.statement(customer, _read_period(customer, period, mark.made_s))
         return describe_spend(statement, mark.made_s) | _closing(customer, mark)
 
-    @get("/v1/customers/{customer_id:str}/spend/series")
+    @get(
+        "/v1/customers/{customer_id:str}/spend/series",
+        opt=described(SeriesAnswer, "spend-series", *OF_CUSTOMER, table=tables.SERIES),
+    )
     async def series(
         customer_id: CustomerId,
         period: Period = None,
-        window: Annotated[Text, QueryParameter(description="day (default) or hour")] = None,
+        window: Annotated[Text, parameter("what a row covers", enum=sorted(SERIES_WINDOWS), default="day")] = None,
     ) -> dict[str, Any]:
         """Spend by day or hour: a line at a window's end less that at its start, so rows add up to the total."""
         customer = await find_customer(services, customer_id)
@@ -114,13 +124,15 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         mark = await services.mark(customer)
         month = _read_period(customer, period, mark.made_s)
         if customer.currency is None or not customer.priced:
-            return {"currency": None, "data": [], "total": None} | _closing(customer, mark)
+            return {"customer": customer.id, "currency": None, "data": [], "total": None} | _closing(customer, mark)
         steps = await services.store.spend_by_window(customer, month, kind)
         total = amount_text(steps[-1][1].total, customer.currency)
         data = _differences(steps, customer.currency)
-        return {"currency": customer.currency, "data": data, "total": total} | _closing(customer, mark)
+        return {"customer": customer.id, "currency": customer.currency, "data": data, "total": total} | _closing(
+            customer, mark
+        )
 
-    @get("/v1/customers/{customer_id:str}/access")
+    @get("/v1/customers/{customer_id:str}/access", opt=described(AccessAnswer, "access", *OF_CUSTOMER))
     async def access(customer_id: CustomerId) -> dict[str, Any]:
         """May this customer go on, at this moment? Computed when asked."""
         customer = await find_customer(services, customer_id)
@@ -139,16 +151,19 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
             "resets_at": instant_text(period.end_s),
         } | _closing(customer, mark)
 
-    @get("/v1/customers/{customer_id:str}/events")
+    @get(
+        "/v1/customers/{customer_id:str}/events",
+        opt=described(EventsAnswer, "events", *OF_CUSTOMER, KAFKA_AWAY, table=tables.EVENTS),
+    )
     async def events(
         customer_id: CustomerId,
-        limit: Limit = None,
-        outcome: Annotated[Text, QueryParameter(description="only such")] = None,
+        limit: Annotated[Text, number("how many events at most", most=EVENTS_MAX, default=50)] = None,
+        outcome: Annotated[Text, parameter("only such", enum=sorted(OUTCOMES))] = None,
     ) -> dict[str, Any]:
         """The newest events of a customer and what became of them, as far as the end of the log shows."""
         customer = await find_customer(services, customer_id)
         chosen = read_choice("outcome", outcome, OUTCOMES)
-        count = read_limit(limit, default=50, most=200)
+        count = read_limit(limit, default=50, most=EVENTS_MAX)
 
         async def ask_reached() -> Mapping[int, int]:
             await services.status.fresh()
@@ -157,58 +172,10 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
         try:
             data = await services.recent.find(customer.id, ask_reached, outcome=chosen, limit=count)
         except Unanswered as error:
-            raise Problem(503, KAFKA_AWAY, retry_after_s=1) from error
+            raise Problem(KAFKA_AWAY, END_UNREAD) from error
         return {"data": data}
 
-    return [usage, spend, series, access, events, list_route(services)]
-
-
-def list_route(services: Services) -> Any:
-    """The route handler for the list of customers."""
-
-    @get("/v1/customers")
-    async def customers(
-        order: Annotated[Text, QueryParameter(description="-spend (default) or -limit_share")] = None,
-        limit: Limit = None,
-        after: Annotated[Text, QueryParameter(description="an earlier answer's next")] = None,
-        currency: Annotated[Text, QueryParameter(description="only of this currency")] = None,
-        standing: State = None,
-        q: Annotated[Text, QueryParameter(description="a part of the name")] = None,
-    ) -> dict[str, Any]:
-        """All customers in their current period. Amounts of different currencies are never compared."""
-        require_facts(services)
-        by = read_choice("order", order, frozenset(ORDERS)) or "-spend"
-        behind = None if after is None else read_place(after, by)
-        count = read_limit(limit, default=50, most=1_000)
-        wanted = read_choice("state", standing, STATES)
-        snapshot = await services.standings.fresh()
-        if not snapshot.as_of_ms:
-            raise Problem(503, "not ready: Redis was not read yet", retry_after_s=1)
-        rows = [row for row in snapshot.rows if matches(row, state=wanted, currency=currency, search=q)]
-        rows.sort(key=ORDERS[by])
-        page, following = _page(rows, by, behind, count)
-        data = [row.as_json() | {"last_event": await _last_event(services, row)} for row in page]
-        return {"data": data, "next": following, "as_of": time_text(snapshot.as_of_ms * 1_000)}
-
-    return customers
-
-
-async def _last_event(services: Services, row: Row) -> str | None:
-    arrival_ms = await services.store.last_arrival_ms(row.customer.id)
-    return None if arrival_ms is None else time_text(arrival_ms * 1_000)
-
-
-def _page(rows: list[Row], order: str, behind: Place | None, count: int) -> tuple[list[Row], str | None]:
-    """The rows behind a place: as they stand now, since a row may have moved since the place was told."""
-    first = 0
-    if behind is not None:
-        try:
-            first = bisect_right(rows, behind, key=ORDERS[order])
-        except TypeError as error:
-            raise invalid("after", "must be the next of an earlier answer") from error
-    page = rows[first : first + count]
-    more = first + count < len(rows)
-    return page, place_text(order, ORDERS[order](page[-1])) if more and page else None
+    return [usage, spend, series, access, events]
 
 
 def _read_groups(services: Services, meter: str | None, group_by: str | None) -> list[str]:
@@ -218,7 +185,7 @@ def _read_groups(services: Services, meter: str | None, group_by: str | None) ->
     if not versions:
         raise invalid("meter", f"is {meter!r}, but there is no such meter")
     known = {name for version in versions for name in version.group_names}
-    names = list(dict.fromkeys(name.strip() for name in (group_by or "").split(",") if name.strip()))
+    names = read_names(group_by)
     for name in names:
         if name not in known:
             has = f"has {', '.join(sorted(known))}" if known else "has no groups"

@@ -6,6 +6,7 @@ A request is cut into the raw bytes of its events; each is decoded and checked o
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,19 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, post
 
+from billing.api.described import described
+from billing.api.problem_types import (
+    INVALID_BODY,
+    INVALID_EVENTS,
+    KAFKA_AWAY,
+    NOT_READY,
+    REQUEST_TOO_LARGE,
+    TOO_MANY_EVENTS,
+    TOO_MANY_REQUESTS,
+    UNSUPPORTED_MEDIA_TYPE,
+)  # fmt: skip
 from billing.api.problems import Problem
+from billing.api.shapes import Accepted
 from billing.domain.json_text import JsonProblem, check_depth
 from billing.domain.problems import InvalidEvent
 from billing.domain.problems import Problem as FieldProblem
@@ -22,7 +35,6 @@ from billing.domain.usage import DOOR_GRACE_S, EVENT_BYTES_MAX, UsageEvent, deco
 from engine import Clock, Headers, Message, Sender, Unanswered
 
 CONTENT_TYPES = frozenset({"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"})
-RETRY_AFTER_S = 1
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 TRACE_STATE_MAX = 512
 PROBLEMS_MAX = 10_000
@@ -60,6 +72,8 @@ class Door:
         self._waits_for = waits_for
         self._under_way = 0
         self.accepted = 0
+        self.refused: Counter[int] = Counter()
+        """Requests that were turned away here, by status: how many events they held is not always known."""
 
     async def take(self, body: bytes, headers: Headers = ()) -> int:
         """The number of events that are in the log now, each with these headers.
@@ -67,19 +81,25 @@ class Door:
         Raises:
             Problem: 413, 422, 429 or 503; then nothing may be taken for granted but that sending again is safe.
         """
+        try:
+            return await self._take(body, headers)
+        except Problem as problem:
+            self.refused[problem.status_code] += 1
+            raise
+
+    async def _take(self, body: bytes, headers: Headers) -> int:
         if self._under_way >= self._limits.requests_max:
             text = f"{self._under_way} requests are under way, BILLING_REQUESTS_MAX allows no more"
-            raise Problem(429, text, retry_after_s=RETRY_AFTER_S)
+            raise Problem(TOO_MANY_REQUESTS, text)
         if reason := self._waits_for():
-            raise Problem(503, f"not ready: waiting for {reason}", retry_after_s=RETRY_AFTER_S)
+            raise Problem(NOT_READY, f"not ready: waiting for {reason}")
         self._under_way += 1
         try:
             messages = self._check(split_events(body), tuple(headers))
             async with asyncio.timeout(self._limits.timeout_s):
                 await self._sender.send(messages)
         except (Unanswered, TimeoutError) as error:
-            text = "Kafka has not acknowledged the events; send them again, which is always safe"
-            raise Problem(503, text, retry_after_s=RETRY_AFTER_S) from error
+            raise Problem(KAFKA_AWAY, KAFKA_AWAY.example) from error
         finally:
             self._under_way -= 1
         self.accepted += len(messages)
@@ -87,7 +107,8 @@ class Door:
 
     def _check(self, events: Sequence[bytes], headers: Headers) -> list[Message]:
         if len(events) > self._limits.events_max:
-            raise Problem(413, f"{len(events)} events in one request; at most {self._limits.events_max} are taken")
+            text = f"{len(events)} events in one request; at most {self._limits.events_max} are taken"
+            raise Problem(TOO_MANY_EVENTS, text)
         arrival_ms = self._clock.now_ms()
         messages = []
         errors: list[dict[str, Any]] = []
@@ -101,7 +122,7 @@ class Door:
         if errors:
             count = len({error["index"] for error in errors})
             text = f"{count} of {len(events)} events cannot be counted; nothing was written"
-            raise Problem(422, text, errors=errors[:PROBLEMS_MAX])
+            raise Problem(INVALID_EVENTS, text, errors=errors[:PROBLEMS_MAX])
         return messages
 
     def _admit(self, raw: bytes, arrival_ms: int, headers: Headers) -> Message:
@@ -139,7 +160,7 @@ def split_events(body: bytes) -> Sequence[bytes]:
         return [bytes(raw) for raw in _split(body)] if body.lstrip()[:1] == b"[" else [body.strip()]
     except (JsonProblem, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = {"index": None, "field": "", "problem": str(error)}
-        raise Problem(422, f"the body is not JSON: {error}", errors=[problem]) from error
+        raise Problem(INVALID_BODY, f"the body is not JSON: {error}", errors=[problem]) from error
 
 
 def _stamp(raw: bytes, event: UsageEvent, arrival_ms: int) -> bytes:
@@ -159,10 +180,22 @@ def trace_of(headers: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
     return (*named, ("tracestate", state.encode())) if state and len(state) <= TRACE_STATE_MAX else named
 
 
+TAKING = described(
+    Accepted,
+    "accepted",
+    *(INVALID_EVENTS, INVALID_BODY, REQUEST_TOO_LARGE, TOO_MANY_EVENTS, UNSUPPORTED_MEDIA_TYPE, TOO_MANY_REQUESTS),
+    *(NOT_READY, KAFKA_AWAY),
+    status=202,
+    about="The broker has acknowledged all of them.",
+    tagged=False,
+    takes=tuple(sorted(CONTENT_TYPES)),
+)
+
+
 def ingest_route(door: Door, *, bytes_max: int) -> Any:
     """The route handler."""
 
-    @post("/v1/events", status_code=202, request_max_body_size=bytes_max, media_type="application/json")
+    @post("/v1/events", status_code=202, request_max_body_size=bytes_max, media_type="application/json", opt=TAKING)
     async def take_events(request: Request[Any, Any, Any]) -> Response[dict[str, int]]:
         """Takes one CloudEvent or an array of them, all or nothing.
 
@@ -171,11 +204,10 @@ def ingest_route(door: Door, *, bytes_max: int) -> Any:
         """
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in CONTENT_TYPES:
-            raise Problem(
-                415, f"content type {content_type or 'missing'}: send one of {', '.join(sorted(CONTENT_TYPES))}"
-            )
+            text = f"content type {content_type or 'missing'}: send one of {', '.join(sorted(CONTENT_TYPES))}"
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, text)
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Problem(415, "compressed requests are not taken")
+            raise Problem(UNSUPPORTED_MEDIA_TYPE, "compressed requests are not taken")
         accepted = await door.take(await request.body(), trace_of(request.headers))
         return Response({"accepted": accepted}, status_code=202)
 

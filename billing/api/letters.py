@@ -1,12 +1,14 @@
-"""The newest dead letters, followed from the dead-letter topic, bounded."""
+"""The newest dead letters, followed from the dead-letter topic, bounded, in the order of their ranks."""
 
-from collections import Counter, deque
+import bisect
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from billing.api.ranks import Rank, Ranks, rank_text, read_rank
 from billing.domain.timestamps import time_text
 from engine import Event
 
@@ -17,9 +19,7 @@ TAIL_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """`serial` rises in the order in which letters were read."""
-
-    serial: int
+    rank: Rank
     content: Mapping[str, Any]
 
 
@@ -27,9 +27,9 @@ class LetterBox:
     """Copies of one letter (a crash repeats it) are one: they name the same source."""
 
     def __init__(self) -> None:
-        self._letters: deque[Letter] = deque()
+        self._letters: list[Letter] = []
         self._sources: set[tuple[str, int, int]] = set()
-        self._serial = 0
+        self._ranks = Ranks()
 
     def add(self, event: Event) -> None:
         """One record of the dead-letter topic."""
@@ -38,7 +38,7 @@ class LetterBox:
         source = (headers.get("source-topic", ""), partition, offset)
         if source in self._sources:
             return
-        self._serial += 1
+        rank = self._ranks.of(event.partition, event.offset, event.timestamp)
         content = {
             "time": time_text(event.timestamp * 1_000),
             "customer": (event.key or b"").decode("utf-8", "replace"),
@@ -49,23 +49,28 @@ class LetterBox:
             "offset": offset,
             "event_id": _event_id(event.value),
         }
-        self._letters.append(Letter(self._serial, content))
+        bisect.insort(self._letters, Letter(rank, content), key=lambda kept: kept.rank)
         self._sources.add(source)
         if len(self._letters) > KEPT_MAX:
-            gone = self._letters.popleft().content
+            gone = self._letters.pop(0).content
             self._sources.discard((gone["topic"], gone["partition"], gone["offset"]))
 
-    def page(self, *, customer: str | None, before: int | None, limit: int) -> dict[str, Any]:
-        """Newest first. `groups` counts all that are kept and match, by error."""
+    def page(self, *, customer: str | None, before: str | None, limit: int) -> dict[str, Any]:
+        """Newest first; `before` is an earlier answer's `next`. `groups` counts all that are kept and match, by error.
+
+        Raises:
+            CursorInvalid: the cursor is none of ours.
+        """
+        place = None if before is None else read_rank(before)
         chosen = [
             letter for letter in reversed(self._letters) if customer is None or letter.content["customer"] == customer
         ]
         groups = Counter(letter.content["error"] for letter in chosen)
-        rest = [letter for letter in chosen if before is None or letter.serial < before]
+        rest = [letter for letter in chosen if place is None or letter.rank < place]
         return {
             "data": [letter.content for letter in rest[:limit]],
             "groups": [{"error": error, "count": count} for error, count in groups.most_common()],
-            "next": str(rest[limit - 1].serial) if len(rest) > limit else None,
+            "next": rank_text(rest[limit - 1].rank) if len(rest) > limit else None,
         }
 
 

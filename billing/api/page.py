@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, Response, get
-from litestar.exceptions import NotFoundException
 
 from billing.api.parameters import RestOfPath
+from billing.api.problem_types import NOT_FOUND
+from billing.api.problems import Problem
 from billing.dashboard.assets import CONTENT_SECURITY_POLICY, PREFIX, Asset, Assets
 
 GUARDS = {
@@ -43,10 +44,10 @@ class Page:
         return _answer(request, self._document)
 
     def answer_file(self, request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-        """`name`: what follows the prefix. Raises NotFoundException."""
+        """`name`: what follows the prefix. Raises Problem."""
         served = self._files.get(PREFIX + name.lstrip("/"))
         if served is None:
-            raise NotFoundException(detail=f"the page has no file {name}")
+            raise Problem(NOT_FOUND, f"the page has no file {name}")
         return _answer(request, served)
 
 

@@ -1,8 +1,9 @@
-"""Query parameters: read as text, checked here, refused by name."""
+"""Query parameters: read as text, checked here, refused by name. Their descriptions say what the checks allow."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote
 
+from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
 from billing.api.problems import invalid
@@ -11,14 +12,74 @@ from billing.domain.timestamps import parse_time_us
 CUSTOMERS = "/v1/customers/"
 """Below this a customer's name is a part of the address, percent-encoded as it came until `read_customer_id`."""
 
-CustomerId = Annotated[str, PathParameter(description="the subject of the customer's events")]
+
+def parameter(about: str, name: str | None = None, *, example: str | None = None, **schema: Any) -> QueryParameter:
+    """One that may be absent; `schema` says what it may hold, to people and tools."""
+    examples = None if example is None else [Example(value=example)]
+    allowed = {"one_of": None, "type": "string"} | schema
+    return QueryParameter(name=name, description=about, schema_extra=allowed, examples=examples)
+
+
+def number(about: str, name: str | None = None, *, most: int, default: int) -> QueryParameter:
+    """A whole number, for `read_limit`."""
+    about = f"{about}: 1 to {most:,}, {default:,} if absent"
+    return parameter(about, name, type="integer", minimum=1, maximum=most, default=default)
+
+
+def cursor(name: str) -> QueryParameter:
+    """A place that an earlier answer told."""
+    return parameter(
+        "the `next` of an earlier answer to the same question, opaque; empty or absent: the first page",
+        name,
+        max_length=4_096,
+    )
+
+
+CustomerId = Annotated[
+    str,
+    PathParameter(
+        description="the subject of the customer's events, percent-encoded",
+        schema_extra={"min_length": 1, "max_length": 256},
+        examples=[Example(value="acme")],
+    ),
+]
 RestOfPath = Annotated[str, PathParameter(description="the rest of the address")]
-OfCustomer = Annotated[str | None, QueryParameter(name="customer", description="only of this customer")]
-Limit = Annotated[str | None, QueryParameter(name="limit", description="how many at most")]
-Period = Annotated[str | None, QueryParameter(name="period", description="YYYY-MM; the current month if absent")]
-From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339; the current month's start if absent")]
-To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339; the current month's end if absent")]
-State = Annotated[str | None, QueryParameter(name="state", description="near, at, none (no limit) or unpriced")]
+OfCustomer = Annotated[str | None, parameter("only of this customer", "customer", example="acme")]
+Period = Annotated[
+    str | None,
+    parameter(
+        "a month, YYYY-MM; the current one of the customer if absent",
+        "period",
+        example="2026-11",
+        pattern="^[0-9]{4}-(0[1-9]|1[0-2])$",
+    ),
+]
+From = Annotated[
+    str | None,
+    parameter(
+        "RFC 3339, on an edge of the window; the current month's start if absent",
+        "from",
+        example="2026-11-01T00:00:00Z",
+        format="date-time",
+    ),
+]
+To = Annotated[
+    str | None,
+    parameter(
+        "RFC 3339, on an edge of the window, after `from`; the current month's end if absent",
+        "to",
+        example="2026-12-01T00:00:00Z",
+        format="date-time",
+    ),
+]
+State = Annotated[
+    str | None,
+    parameter(
+        "near (80 % of the limit or more, those at it too), at, none (no limit) or unpriced",
+        "state",
+        enum=["near", "at", "none", "unpriced"],
+    ),
+]
 
 SECOND_US = 1_000_000
 LAST_US = parse_time_us("9999-01-01T00:00:00Z")

@@ -3,30 +3,37 @@
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import QueryParameter
 
-from billing.api.parameters import Limit, OfCustomer, read_limit
+from billing.api.described import described
+from billing.api.parameters import OfCustomer, cursor, number, read_limit
+from billing.api.pipeline_shapes import HistoryAnswer, OverviewAnswer, PipelineAnswer
+from billing.api.problem_types import NOT_READY
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
+from billing.api.shapes import LettersAnswer
 from billing.api.stream import describe_pipeline
+from billing.api.tables import LETTERS
 from billing.domain.timestamps import time_text
 from billing.status import HISTORY_S
+
+LETTERS_MAX = 500
 
 
 def pipeline_routes(services: Services) -> list[Any]:
     """The route handlers for operators."""
 
-    @get("/v1/pipeline")
+    @get("/v1/pipeline", opt=described(PipelineAnswer, "pipeline", NOT_READY))
     async def pipeline() -> dict[str, Any]:
         """Every partition of the topic, owned or not, and how far counting has come in it."""
         await services.status.fresh()
         if not services.status.partition_count:
-            raise Problem(503, "nothing is known of the topic yet: Kafka has not answered", retry_after_s=1)
+            raise Problem(NOT_READY, "nothing is known of the topic yet: Kafka has not answered")
         return describe_pipeline(services)
 
-    @get("/v1/pipeline/history")
+    @get("/v1/pipeline/history", opt=described(HistoryAnswer, "pipeline-history"))
     async def history(
-        seconds: Annotated[str | None, QueryParameter(description=f"at most {HISTORY_S}, the default")] = None,
+        seconds: Annotated[str | None, number("how far back", most=HISTORY_S, default=HISTORY_S)] = None,
     ) -> dict[str, Any]:
         """One entry a second, oldest first: events that came and were counted, and the lag."""
         count = read_limit(seconds, default=HISTORY_S, most=HISTORY_S, name="seconds")
@@ -36,7 +43,7 @@ def pipeline_routes(services: Services) -> list[Any]:
         ]
         return {"data": data}
 
-    @get("/v1/overview")
+    @get("/v1/overview", opt=described(OverviewAnswer, "overview"))
     async def overview() -> dict[str, Any]:
         """Everything at a glance; amounts by currency, never added up across them."""
         snapshot = await services.standings.fresh()
@@ -52,17 +59,18 @@ def pipeline_routes(services: Services) -> list[Any]:
             "as_of": time_text(snapshot.as_of_ms * 1_000) if snapshot.as_of_ms else None,
         }
 
-    @get("/v1/dead-letters")
+    @get("/v1/dead-letters", opt=described(LettersAnswer, "dead-letters", table=LETTERS))
     async def dead_letters(
         customer: OfCustomer = None,
-        since: Annotated[str | None, QueryParameter(description="an earlier answer's next")] = None,
-        limit: Limit = None,
+        since: Annotated[str | None, cursor("since")] = None,
+        limit: Annotated[str | None, number("how many letters at most", most=LETTERS_MAX, default=50)] = None,
     ) -> dict[str, Any]:
         """Events that can never count and why, newest first; `groups` counts them by error."""
-        if since is not None and not (since.isascii() and since.isdecimal() and len(since) < 16):
-            raise invalid("since", "must be the next of an earlier answer")
-        before = None if since is None else int(since)
-        return services.letters.page(customer=customer, before=before, limit=read_limit(limit, default=50, most=500))
+        count = read_limit(limit, default=50, most=LETTERS_MAX)
+        try:
+            return services.letters.page(customer=customer, before=since or None, limit=count)
+        except CursorInvalid as error:
+            raise invalid("since", "must be the next of an earlier answer") from error
 
     return [pipeline, history, overview, dead_letters]
 

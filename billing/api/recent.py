@@ -26,6 +26,8 @@ class TailReader(Protocol):
 
     partitions: tuple[int, ...]
 
+    async def follow_growth(self) -> None: ...
+
     async def beginning(self, partition: int) -> int: ...
     async def end(self, partition: int) -> int: ...
     def seek(self, partition: int, offset: int) -> None: ...
@@ -77,6 +79,7 @@ class RecentEvents:
 
     async def _tails(self, key: bytes) -> list[Event]:
         """The events of the key near the end of each partition, all partitions read at once."""
+        await self._reader.follow_growth()
         partitions = self._reader.partitions
         ends = dict(zip(partitions, await asyncio.gather(*map(self._reader.end, partitions)), strict=True))
         firsts = dict(zip(partitions, await asyncio.gather(*map(self._reader.beginning, partitions)), strict=True))

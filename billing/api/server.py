@@ -44,7 +44,7 @@ from billing.service import Signals, quieten_collector, say
 from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
-from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS
+from billing.telemetry import ACCEPTED, CATALOG_DIFFERS, CATALOG_VERSION, METRICS, REFUSED, STATUS
 from engine import Event, Observation, StateReader, board_of
 from engine.adapters.clock import SystemClock
 from engine.adapters.json_log import tell
@@ -67,6 +67,7 @@ class LogSources:
         self._state = state
 
     async def ends(self) -> Mapping[int, int]:
+        await self._log.follow_growth()
         partitions = self._log.partitions
         ends = await asyncio.gather(*(self._log.end(partition) for partition in partitions))
         return dict(zip(partitions, ends, strict=True))
@@ -147,6 +148,8 @@ class Parts:
 
     def _observe(self) -> Iterator[Observation]:
         yield Observation(ACCEPTED, self.door.accepted)
+        for status, count in self.door.refused.items():
+            yield Observation(REFUSED, count, {STATUS: str(status)})
         yield Observation(CATALOG_VERSION, self.facts.version)
         yield Observation(CATALOG_DIFFERS, int(self.services.catalog_differs()))
 

@@ -11,13 +11,15 @@ from typing import Annotated, Any
 import anyio
 import orjson
 from litestar import Request, get
-from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from billing.api.alert_feed import Alert, CursorInvalid, CursorLost
+from billing.api.alert_feed import Alert, CursorLost
+from billing.api.described import described
 from billing.api.hub import PING_INTERVAL_S, TOPICS, Hub, TooManyViewers, Viewer, Window, encode_frame
-from billing.api.parameters import OfCustomer, State, read_choice, read_limit
+from billing.api.parameters import OfCustomer, State, number, parameter, read_choice, read_limit
+from billing.api.problem_types import TOO_MANY_STREAMS
 from billing.api.problems import Problem, invalid
+from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
 from billing.standings import STATES, Row, matches, totals_frame
@@ -27,6 +29,14 @@ PIPELINE_INTERVAL_S = 1.0
 REPLAYED_MAX = 1_000
 TOP_MAX = 500
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+STREAM = described(
+    None,
+    "stream",
+    TOO_MANY_STREAMS,
+    media_type="text/event-stream",
+    tagged=False,
+    about="Server-sent events, for as long as the reader stays.",
+)
 
 
 class Publisher:
@@ -88,23 +98,28 @@ def describe_pipeline(services: Services) -> dict[str, Any]:
 def stream_route(services: Services) -> Any:
     """The route handler of the stream."""
 
-    @get("/v1/stream")
+    @get("/v1/stream", opt=STREAM)
     async def stream(
         request: Request[Any, Any, Any],
-        topics: Annotated[str | None, QueryParameter(description="of totals, alerts, pipeline; all if absent")] = None,
+        topics: Annotated[
+            str | None,
+            parameter("some of totals, alerts and pipeline, separated by commas; all if absent", example="alerts"),
+        ] = None,
         customer: OfCustomer = None,
         standing: State = None,
-        top: Annotated[str | None, QueryParameter(description="how many rows of totals; 50 if absent")] = None,
+        top: Annotated[str | None, number("how many rows of totals", most=TOP_MAX, default=50)] = None,
     ) -> Stream:
         """What changes, as it changes. With `Last-Event-ID` no alert is missed."""
         chosen = frozenset(topics.split(",")) if topics else TOPICS
         if unknown := chosen - TOPICS:
             raise invalid("topics", f"names {', '.join(sorted(unknown))}; there are {', '.join(sorted(TOPICS))}")
         window = Window(
-            customer, read_choice("state", standing, STATES), read_limit(top, default=50, most=TOP_MAX, name="top")
+            customer or None,
+            read_choice("state", standing, STATES),
+            read_limit(top, default=50, most=TOP_MAX, name="top"),
         )
         if len(services.hub) >= services.config.viewers_max:
-            raise Problem(503, "as many streams are open as BILLING_VIEWERS_MAX allows", retry_after_s=5)
+            raise Problem(TOO_MANY_STREAMS, TOO_MANY_STREAMS.example)
         frames = _frames(services, chosen, window, request.headers.get("last-event-id"))
         return Stream(frames, media_type="text/event-stream", headers=HEADERS)
 

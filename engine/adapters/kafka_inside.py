@@ -122,6 +122,11 @@ async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     return partitions
 
 
+def partitions_known(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """The topic's partitions by the newest metadata that there is; nobody is asked."""
+    return set(consumer._client.cluster.partitions_for_topic(topic) or ())
+
+
 async def partitions_asked_now(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     """The topic's partitions, by metadata that was asked for after this call began. Raises KafkaError."""
     client = consumer._client

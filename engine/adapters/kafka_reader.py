@@ -16,7 +16,7 @@ from engine.adapters.kafka_client import (
     say_waiting,
 )
 from engine.adapters.kafka_fetch import RecordFetcher
-from engine.adapters.kafka_inside import partitions_of, stop_consumer
+from engine.adapters.kafka_inside import partitions_known, partitions_of, stop_consumer
 from engine.adapters.kafka_log import FETCH_WAIT_MS, PARTITION_FETCH_BYTES
 from engine.adapters.kafka_security import KafkaSecurity, Servers
 from engine.adapters.kafka_watch import STALL_S, StallWatch
@@ -43,7 +43,7 @@ class LogReader:
         security: KafkaSecurity | None = None,
         waiting: Waiting = say_waiting,
     ) -> None:
-        """`partitions`: None for all that the topic has at `start`; `stall_s`: see `StallWatch`."""
+        """`partitions`: None for all that the topic has at `start` or `follow_growth`; `stall_s`: see `StallWatch`."""
         self._servers = Servers(bootstrap, security)
         self._topic = topic
         self._wanted = partitions
@@ -58,8 +58,9 @@ class LogReader:
 
     async def start(self) -> None:
         """Returns when the topic is known: waits for servers and topic as long as it takes. May be cancelled."""
-        self._consumer = await patiently(self._connect, self._waiting, self._servers)
-        self._records = RecordFetcher(self._consumer, self._topic)
+        consumer = await patiently(self._connect, self._waiting, self._servers)
+        self.partitions = tuple(sorted(assigned.partition for assigned in consumer.assignment()))
+        self._consumer, self._records = consumer, RecordFetcher(consumer, self._topic)
         self._watch = StallWatch(self._records.stable_ends, stall_s=self._stall_s)
 
     async def stop(self) -> None:
@@ -85,15 +86,25 @@ class LogReader:
         return await self._started().fetch(named, events_max=events_max, wait_s=wait_s)
 
     async def rebuild(self) -> None:
-        """Goes on at the same positions with a new consumer: for one that hangs."""
-        records = self._started()
+        """Goes on at the same positions with a new consumer: for one that hangs. Cancelled, the old one stays."""
+        records, old = self._started(), self._consumer
         positions = {
             partition: records.position(partition) for partition in self.partitions if records.sought(partition)
         }
-        await self.stop()
         await self.start()
         for partition, offset in positions.items():
             self.seek(partition, offset)
+        if old is not None:
+            await stop_consumer(old, ANSWER_S)
+
+    async def follow_growth(self) -> None:
+        """Partitions that the topic got meanwhile belong to `partitions` from now on, without a position.
+
+        They are known METADATA_MAX_AGE_MS after they came. Call it where no fetch is under way.
+        """
+        assert self._consumer is not None, "not started"
+        if self._wanted is None and len(partitions_known(self._consumer, self._topic)) > len(self.partitions):
+            await self.rebuild()
 
     async def read(
         self, partition: int, first: int, end: int, *, events_max: int = 10_000
@@ -178,8 +189,8 @@ class LogReader:
         try:
             await consumer.start()
             known = await partitions_of(consumer, self._topic)
-            self.partitions = tuple(sorted(known if self._wanted is None else self._wanted))
-            consumer.assign([TopicPartition(self._topic, partition) for partition in self.partitions])
+            wanted = known if self._wanted is None else self._wanted
+            consumer.assign([TopicPartition(self._topic, partition) for partition in wanted])
         except BaseException:
             await stop_consumer(consumer, ANSWER_S)
             raise

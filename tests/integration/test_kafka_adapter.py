@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import CorruptRecordException
 
-from engine.adapters import kafka_fetch, kafka_member, kafka_records
+from engine.adapters import kafka_fetch, kafka_member, kafka_reader, kafka_records
 from engine.adapters.kafka import (
     KafkaLog,
     KafkaSender,
@@ -21,6 +21,7 @@ from engine.adapters.kafka import (
 )
 from engine.adapters.kafka_records import Record
 from engine.embedded.apache import ApacheKafka
+from engine.embedded.broker import EmbeddedBroker
 from engine.errors import ConfigError, Unanswered, Unsendable
 from engine.event import Event, Message
 from engine.ports import Committed, OffsetOutOfRange
@@ -532,6 +533,45 @@ async def test_gaps_of_aborted_transactions_are_crossed(kafka_apache: str, new_n
         assert last is not None
         assert last.offset == 6
         assert await tail.at_end(0)
+
+
+async def test_a_reader_follows_a_topic_that_grows(
+    kafka_apache: str, new_name: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_reader, "METADATA_MAX_AGE_MS", 200)
+    name = new_name("topic")
+    await ensure_topics(kafka_apache, [TopicSpec(name, 1)])
+    async with sender(kafka_apache) as out, reader(kafka_apache, name) as whole, reader(
+        kafka_apache, name, partitions=[0]
+    ) as narrow:
+        await out.send(messages(name, range(10)))
+        for each in (whole, narrow):
+            each.seek(0, 0)
+        assert len(await fetched(whole, [0], 10)) == 10
+        await add_partitions(kafka_apache, name, 3)
+        async with asyncio.timeout(20):
+            while whole.partitions == (0,):
+                await asyncio.sleep(0.1)
+                await whole.follow_growth()
+                await narrow.follow_growth()
+        assert whole.partitions == (0, 1, 2)
+        assert whole.position(0) == 10, "it goes on where it was"
+        assert [await whole.end(each) for each in whole.partitions] == [10, 0, 0]
+        assert narrow.partitions == (0,), "who asked for some partitions keeps these"
+
+
+async def test_a_reader_whose_rebuilding_is_given_up_goes_on_with_what_it_has(new_name: Names) -> None:
+    name = new_name("topic")
+    with EmbeddedBroker() as server:
+        await ensure_topics(server.bootstrap, [TopicSpec(name, 1)])
+        async with reader(server.bootstrap, name) as tail:
+            tail.seek(0, 0)
+            server.kill()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await tail.rebuild()
+            assert tail.position(0) == 0
+            assert await tail.fetch([0], wait_s=0.1) == {}
 
 
 @pytest.mark.slow

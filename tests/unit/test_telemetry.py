@@ -141,7 +141,7 @@ def test_counters_add_up_and_histograms_have_the_bounds_of_the_catalogue(telemet
     whole = labels % ""
     below = labels % 'le="0.0025",'
     assert "billing_http_events_accepted_total{} 4.0" in shown
-    assert 'billing_http_events_refused_total{http_response_status_code="422"} 2.0' in shown
+    assert 'billing_http_requests_refused_total{http_response_status_code="422"} 2.0' in shown
     buckets = {line for line in shown if line.startswith("engine_call_duration_seconds_bucket")}
     assert len(buckets) == len(catalogue.CALL_SECONDS) + 1
     assert f"engine_call_duration_seconds_bucket{{{below}}} 2.0" in buckets

@@ -72,6 +72,8 @@ async def test_a_worker_that_starts_says_what_it_waits_for(view_and_client: Both
         refused = await client.post(path, json={})
         assert refused.status_code == 503
         assert "was not reached yet" in refused.json()["detail"]
+        assert refused.json()["type"] == "/problems#not-ready"
+    assert 'id="not-ready"' in (await client.get("/problems")).text
 
 
 async def test_commands_reach_the_engine(view_and_client: Both) -> None:

@@ -3,7 +3,8 @@ import random
 import orjson
 import pytest
 
-from billing.api.alert_feed import AlertFeed, CursorInvalid, CursorLost
+from billing.api.alert_feed import AlertFeed, CursorLost
+from billing.api.ranks import CursorInvalid
 
 
 def body(name: str, customer: str = "acme") -> bytes:

@@ -358,6 +358,32 @@ async def test_pages_go_on_where_they_were_though_rows_move(bench: Bench) -> Non
     assert seen == ["acme", "c0", "c1", "c2", "c3", "c4", "c5"]
 
 
+async def test_a_walk_is_of_one_moment(bench: Bench) -> None:
+    """Who rises past the reader while it pages is not missed, and figures do not change under it."""
+    for number in range(4):
+        bench.use(f"c{number}", "tokens", ("m-large", ""), 3, 100 * (9 - number))
+    first = await bench.get("/v1/customers", currency="USD", limit="2")
+    bench.clock.now += 5_000
+    bench.use("c3", "tokens", ("m-large", ""), 4, 100_000)
+    second = await bench.get("/v1/customers", currency="USD", limit="9", after=first["next"])
+    assert [row["customer"] for row in first["data"] + second["data"]] == ["acme", "c0", "c1", "c2", "c3"]
+    assert (second["data"][-1]["spend"], second["as_of"]) == ("6.00", first["as_of"])
+    bench.clock.now += 400_000
+    late = await bench.get("/v1/customers", currency="USD", limit="9", after=first["next"])
+    assert [row["customer"] for row in late["data"]] == ["c1", "c2"], "the moment is gone: on behind the same place"
+    assert late["as_of"] > first["as_of"]
+
+
+async def test_customers_by_name_are_of_now(bench: Bench) -> None:
+    bench.use("zoe", "tokens", ("m-large", ""), 3, 500)
+    first = await bench.get("/v1/customers", order="customer", limit="2")
+    bench.clock.now += 5_000
+    bench.use("zoe", "tokens", ("m-large", ""), 4, 100)
+    second = await bench.get("/v1/customers", order="customer", after=first["next"])
+    assert [row["customer"] for row in first["data"] + second["data"]] == ["acme", "hanako", "zoe"]
+    assert (second["data"][0]["spend"], second["as_of"] > first["as_of"]) == ("6.00", True)
+
+
 async def test_a_place_is_one_in_its_order(bench: Bench) -> None:
     for order, other in (("-spend", "-limit_share"), ("-limit_share", "-spend")):
         first = await bench.get("/v1/customers", order=order, limit="1")
@@ -368,7 +394,19 @@ async def test_a_place_is_one_in_its_order(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [{}, 7, [], ["-spend", False, "USD", ["1", "0"], "x"], ["-spend", []], ["-spend", "x"]]
+    "parts",
+    [
+        {},
+        7,
+        [],
+        ["-spend", 1, False, "USD", ["1", "0"], "x"],
+        ["-spend", 1, []],
+        ["-spend", "x"],
+        ["-spend", 1, "x"],
+        ["-spend", 1.5, "x"],
+        ["customer", 1, "x"],
+        ["-spend", None, False, "USD", ["1", "1"], "x"],
+    ],
 )
 async def test_a_place_that_nobody_told(bench: Bench, parts: object) -> None:
     after = base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
@@ -395,6 +433,13 @@ async def test_alerts(bench: Bench) -> None:
     assert [alert["id"] for alert in newest["data"]] == ["149", "148"]
     assert (await bench.get("/v1/alerts", customer="globex"))["data"] == []
     await bench.refused("/v1/alerts", since="nonsense")
+
+
+async def test_empty_cursors_begin_at_the_first_page(bench: Bench) -> None:
+    bench.services.feed.add(0, 0, 0, orjson.dumps({"id": "0", "customer": "acme", "type": "t"}))
+    assert len((await bench.get("/v1/alerts", customer="", since=""))["data"]) == 1
+    assert (await bench.get("/v1/dead-letters", since=""))["data"] == []
+    assert (await bench.get("/v1/customers", after="")) == await bench.get("/v1/customers")
 
 
 async def test_no_alerts_before_those_so_far_are_known(bench: Bench) -> None:
@@ -437,17 +482,19 @@ async def test_recent_events_while_kafka_is_away(bench: Bench) -> None:
 
 
 async def test_dead_letters(bench: Bench) -> None:
-    for offset in (0, 1, 1, 2):
+    for place, offset in enumerate((0, 1, 1, 2)):
         headers = [
             ("error", b"bad"), ("attempts", b"1"), ("source-topic", b"usage-events"), ("source-partition", b"0"),
             ("source-offset", b"%d" % offset),
         ]  # fmt: skip
-        bench.services.letters.add(Record(b'{"id":"x"}', headers=headers))
+        bench.services.letters.add(Record(b'{"id":"x"}', offset=place, headers=headers))
     first = await bench.get("/v1/dead-letters", limit="2")
     second = await bench.get("/v1/dead-letters", limit="2", since=first["next"])
     assert [letter["offset"] for letter in first["data"] + second["data"]] == [2, 1, 0]
     assert first["groups"] == [{"error": "bad", "count": 3}]
     assert first["data"][0]["event_id"] == "x"
+    for since in ("7", "x", "e30"):
+        await bench.refused("/v1/dead-letters", since=since)
 
 
 # ------------------------------------------------------------------ taking events
@@ -566,7 +613,10 @@ async def test_the_description_names_every_route_and_no_other_host(bench: Bench)
     assert docs.headers["content-type"].startswith("text/html")
     for path in paths:
         assert path in docs.text
-    assert "http" not in docs.text
+    assert "://" not in docs.text
+    assert "what a row covers: day, hour, month, total; total if absent" in docs.text
+    assert "&quot;limit_share&quot;: &quot;0.82&quot;" in docs.text
+    assert "how many customers at most: 1 to 1,000, 50 if absent" in docs.text
     assert "<script" not in docs.text
     assert "default-src 'none'" in docs.headers["content-security-policy"]
 

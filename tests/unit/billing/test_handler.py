@@ -196,7 +196,20 @@ def test_what_an_alert_says() -> None:
         "limit": "100.00",
         "currency": "USD",
         "time": "2026-11-01T12:00:00Z",
+        "latency_s": None,
     }
+
+
+def test_an_alert_says_how_fast_it_was() -> None:
+    """From the arrival of the first of the events that were handed over last."""
+    found = handler()
+    for arrivals in ([NOON * 1_000 - 9_000], [NOON * 1_000 - 1_250, NOON * 1_000 - 10]):
+        events = [record(timestamp=arrival, id=str(arrival)) for arrival in arrivals]
+        found.prepare(b"acme", events)
+    found.prepare(b"hanako", [record("hanako", timestamp=NOON * 1_000 - 7)])
+    (effect,) = found.react(totals(tokens(2_345)))
+    assert effect.message is not None
+    assert orjson.loads(effect.message.value or b"")["latency_s"] == 1.25
 
 
 def test_a_new_limit_acts_at_once() -> None:

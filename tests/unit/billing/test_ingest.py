@@ -44,8 +44,7 @@ async def refusal(found: Door, body: bytes) -> Problem:
 
 
 def errors(problem: Problem) -> list[tuple[Any, Any]]:
-    assert isinstance(problem.extra, dict)
-    return [(error["index"], error["field"]) for error in problem.extra["errors"]]
+    return [(error["index"], error["field"]) for error in problem.errors]
 
 
 async def test_an_event_goes_into_the_log_as_it_came(sender: FakeSender) -> None:
@@ -53,6 +52,14 @@ async def test_an_event_goes_into_the_log_as_it_came(sender: FakeSender) -> None
     body += b'"time":"2026-11-01T12:00:00Z"} '
     assert await door(sender).take(body) == 1
     assert sender.sent == [Message("usage-events", "kä".encode(), body.strip())]
+
+
+async def test_what_is_turned_away_is_counted_by_status(sender: FakeSender) -> None:
+    found = door(sender)
+    for body in (b"no JSON", b"[{}]"):
+        await refusal(found, body)
+    assert await found.take(orjson.dumps(usage_event("c1", id="1"))) == 1
+    assert found.refused == {422: 2}
 
 
 async def test_a_trace_goes_into_the_log_with_its_events(sender: FakeSender) -> None:
@@ -127,14 +134,14 @@ async def test_too_many_events(sender: FakeSender) -> None:
 async def test_come_again(sender: FakeSender, requests_max: int, waits: str | None, status: int) -> None:
     found = door(sender, requests_max=requests_max, waits=waits)
     problem = await refusal(found, orjson.dumps(usage_event()))
-    assert (problem.status_code, problem.headers) == (status, {"retry-after": "1"})
+    assert (problem.status_code, problem.kind.retry_after_s) == (status, 1)
 
 
 async def test_a_broker_that_is_away(sender: FakeSender) -> None:
     sender.away = True
     found = door(sender)
     problem = await refusal(found, orjson.dumps(usage_event()))
-    assert (problem.status_code, problem.headers) == (503, {"retry-after": "1"})
+    assert (problem.status_code, problem.kind.retry_after_s) == (503, 1)
     sender.away = False
     assert await found.take(orjson.dumps(usage_event())) == 1, "the place is free again"
 
