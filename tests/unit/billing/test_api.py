@@ -331,7 +331,8 @@ async def test_customers_in_pages(bench: Bench) -> None:
     assert second["next"] is None
     assert first["data"][1] == {
         "customer": "acme", "plan": "basic", "spend": "21.00", "currency": "USD", "limit": "100.00",
-        "limit_share": "0.21", "allowed": True, "time_zone": "UTC", "last_event": "2026-11-01T12:00:00Z",
+        "limit_share": "0.21", "allowed": True, "time_zone": "UTC",
+        "resets_at": "2026-12-01T00:00:00Z", "last_event": "2026-11-01T12:00:00Z",
     }  # fmt: skip
 
 
