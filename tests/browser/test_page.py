@@ -10,6 +10,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import resize
+from tests.browser.pixels import EVENTS, measure, quantile
 from tests.browser.reading import (
     UNREAD,
     VIEWS,
@@ -25,6 +26,7 @@ from tests.browser.relay import relaying
 from tests.browser.running import COMPLETION_USD, Running, running
 
 LIVE = ("Live", "Delayed")
+SOON_S = 3.0
 CUSTOMERS = ("acme", "globex", "himal", "hooli", "sakura")
 
 
@@ -129,6 +131,27 @@ def test_an_event_reaches_the_open_page(browser: webdriver.Chrome, system: Runni
         after = before + 400_000 * COMPLETION_USD
         rounded = {after, after + Decimal("0.01")}  # the prompts are a line of their own, of less than a cent
         wait(browser, f"{after} is not shown", lambda: amount(text(browser, ".figure .amount")) in rounded)
+
+
+@pytest.mark.parametrize(
+    ("path", "selector"),
+    [("/customers/initech", ".figure .amount"), ("/", 'tr:has(a[href="/customers/initech"]) .spend')],
+    ids=["customer", "table"],
+)
+def test_an_event_is_drawn_soon(browser: webdriver.Chrome, system: Running, path: str, selector: str) -> None:
+    """How soon is printed; what is asserted is an order of magnitude, for others use these cores too."""
+
+    def freshness_s() -> float | None:
+        known: float | None = system.get("/v1/pipeline")["freshness_s"]
+        return known
+
+    with system.still():
+        open_view(browser, system.address, path)
+        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith(LIVE))
+        pixels = measure(browser, selector, lambda: system.send({"initech": 2_000}), freshness_s)
+    print(pixels.report(path))
+    assert len(pixels.delays_s) == EVENTS
+    assert quantile(pixels.delays_s, 0.5) < SOON_S
 
 
 def test_lines_add_up_to_the_total_that_leads(browser: webdriver.Chrome, base_url: str) -> None:
