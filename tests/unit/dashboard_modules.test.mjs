@@ -109,6 +109,16 @@ test("a pause holds values and counts what waits", () => {
   assert.equal(state.paused.waiting, 1);
 });
 
+test("a row that a frame only repeats is no newer than before", () => {
+  let state = store.initial(0);
+  const frame = (second, spend) => ({ as_of: `2026-11-01T00:00:0${second}Z`, rows: [{ customer: "a", spend, allowed: true, limit: null }] });
+  for (const [second, spend] of [[1, "5.00"], [2, "5.00"]]) state = store.folded(state, "totals", frame(second, spend), second * 1000);
+  assert.equal(state.rows.a.at, 1000);
+  assert.equal(state.rows.a.asOf, Date.parse("2026-11-01T00:00:02Z"));
+  state = store.folded(state, "totals", frame(3, "6.00"), 3000);
+  assert.equal(state.rows.a.at, 3000);
+});
+
 test("the chip tells the age of the data, not of the connection", () => {
   let state = store.connected(store.initial(0), 0);
   assert.equal(store.health(state, 1000).age_s, null);

@@ -129,6 +129,7 @@ const stream = new Stream({
     const known = state.alerts.length;
     set((now) => folded(now, name, data, Date.now()));
     if (name === "alert" && state.alerts.length > known) say(`${data.customer}: ${thresholdText(data)}.`);
+    if (name === "totals") refresh(Date.now());
     if (state.stale) {
       state = { ...state, stale: false };
       loadAll();

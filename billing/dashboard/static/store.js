@@ -72,7 +72,11 @@ function foldTotals(state, data, now) {
   const asOf = Date.parse(data.as_of);
   if (asOf < state.asOf.totals) return state;
   const rows = { ...state.rows };
-  for (const row of data.rows) rows[row.customer] = { ...row, at: now, asOf };
+  for (const row of data.rows) {
+    const before = state.rows[row.customer];
+    const same = before && ["spend", "allowed", "limit"].every((name) => before[name] === row[name]);
+    rows[row.customer] = { ...row, at: same ? before.at : now, asOf }; // `at`: since when it says so
+  }
   return { ...state, rows, currencies: data.currencies, asOf: { ...state.asOf, totals: asOf } };
 }
 
