@@ -1,7 +1,7 @@
-"""Event to pixel: from when the API has taken an event until what it changed is drawn, both by this machine's clock.
+"""`python -m tests.browser.pixels`: event to pixel, from when the API has taken an event until what it changed is drawn.
 
-The browser watches one element for a change, and notes the time after the frame that draws it. Nothing but the events
-that are sent here may change that element while it is measured.
+The browser watches one element for a change, and notes the time after the frame that draws it, by this machine's clock.
+Nothing but the events that are sent here may change that element while it is measured.
 """
 
 import random
@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 from selenium import webdriver
 
-from tests.browser.reading import WAIT_S
+from tests.browser.chromium import browsing
+from tests.browser.reading import WAIT_S, open_view, text, wait
+from tests.browser.running import Running, running
 
 EVENTS = 30
-PAUSE_MOST_S = 0.5
+PAUSE_MOST_S = 1.5
 """Between events, by chance, so that they fall in with no rhythm of server or page."""
+PLACES = {"customer": ("/customers/initech", ".figure .amount"), "table": ("/", 'tr:has(a[href$="/initech"]) .spend')}
+"""Where the spend of one customer stands: path and selector."""
 WATCH = """
 const read = () => document.querySelector(arguments[0])?.textContent ?? "";
 const before = read();
@@ -81,3 +85,26 @@ def measure(
         ages_s.append(age_s)
         delays_s.append(max(0.0, float(driver.execute_async_script(ARRIVAL)) / 1_000 - taken_s))
     return Pixels(delays_s, ages_s)
+
+
+def measure_at(driver: webdriver.Chrome, system: Running, place: str, *, events: int = EVENTS) -> Pixels:
+    """On a system that is still, at one of PLACES."""
+
+    def freshness_s() -> float | None:
+        known: float | None = system.get("/v1/pipeline")["freshness_s"]
+        return known
+
+    path, selector = PLACES[place]
+    open_view(driver, system.address, path)
+    wait(driver, "not live", lambda: text(driver, ".chip.state").startswith(("Live", "Delayed")))
+    return measure(driver, selector, lambda: system.send({"initech": 2_000}), freshness_s, events=events)
+
+
+def main() -> None:
+    with browsing() as driver, running(load={}) as system, system.still():
+        for place in PLACES:
+            print(measure_at(driver, system, place).report(place), flush=True)
+
+
+if __name__ == "__main__":
+    main()
