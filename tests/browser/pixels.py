@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pixels`: event to pixel, from when the API has taken an event until what it changed is drawn.
+"""`python -m tests.browser.pixels`: event to pixel, from when the API has taken an event until its change is drawn.
 
 The browser watches one element for a change, and notes the time after the frame that draws it, by this machine's clock.
 Nothing but the events that are sent here may change that element while it is measured.

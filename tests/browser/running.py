@@ -115,7 +115,7 @@ def running(
     load: Mapping[str, int] = LOAD,
     kafka: str | None = None,
 ) -> Iterator[Running]:
-    """Starts everything (on the brokers at `kafka`, if given), sends `seed`, and goes on sending `load` until the end."""
+    """Starts everything (on the brokers at `kafka`, if any), sends `seed`, and goes on sending `load` until the end."""
     with ExitStack() as stack:
         bootstrap = kafka or stack.enter_context(EmbeddedBroker()).bootstrap
         redis = stack.enter_context(EmbeddedRedis())
