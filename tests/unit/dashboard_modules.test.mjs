@@ -34,6 +34,10 @@ test("what is left of a limit is exact and never below 0", () => {
   assert.equal(format.remaining("500.01", "500.00"), "0.000000000000");
 });
 
+test("a scaled number goes back to its text", () => {
+  for (const text of ["9007199254740993.050000000000", "-0.000000000001", "0.000000000000"]) assert.equal(format.unscaled(format.scaled(text)), text);
+});
+
 test("decimals compare exactly", () => {
   assert.equal(format.compare("0.000000000001", "0.000000000002"), -1);
   assert.equal(format.compare("900719925474099.1", "900719925474099.10"), 0);

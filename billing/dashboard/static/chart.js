@@ -1,6 +1,6 @@
 // A chart is a figure with a sentence, a cursor that arrow keys move and whose value is text, and its rows as a table.
 //
-// uPlot draws; it is loaded only where a chart is shown. Amounts stay text for people; points become floats here.
+// uPlot draws; it is loaded only where a chart is shown. Floats are drawn; people read the exact text where there is one.
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { dayTime, hourMinute } from "./format.js";
@@ -51,7 +51,7 @@ export function stacked(columns) {
 }
 
 /**
- * points: [{at (ms), end (ms)?, values: [number|null], soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
+ * points: [{at (ms), end (ms)?, values: [number|null], exact: [decimal text]?, soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
  * to] in ms, format(value) for axis and cursor, label(point) for its time, ceiling: {value, text}? and zone for the axis.
  * A point with an end is a window: it stands in its middle. With `ticks(ms, zone)` the axis names points, else minutes.
  */
@@ -208,7 +208,7 @@ export class Chart extends Component {
 
   render({ sentence, points, series, format, label, empty }, { cursor, table, failed }) {
     const point = cursor === null ? null : points[cursor];
-    const value = (at, i) => (at.values[i] === null ? "–" : format(at.values[i]));
+    const value = (at, i) => (at.values[i] === null ? "–" : format(at.exact?.[i] ?? at.values[i]));
     return html`<figure class="chart">
       <figcaption>${sentence}</figcaption>
       ${failed && html`<p class="failed">The chart cannot be drawn: its library did not load. The rows follow.</p>`}

@@ -1,7 +1,7 @@
 // Customer: how much, for what, when does it stop, is access open?
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, day, dayTime, groupText, money, month, percentOfLimit, period, quantity, remaining } from "./format.js";
+import { UNKNOWN, ago, day, dayTime, groupText, money, month, percentOfLimit, period, quantity, remaining, scaled, unscaled } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
@@ -166,25 +166,29 @@ class SpendChart extends Component {
   }
 }
 
+/** One point: exact sizes for people, floats for the drawing. */
+const pointOf = (at, end, sizes) => ({ at, end, sizes, exact: sizes.map(unscaled), values: sizes.map((size) => Number(unscaled(size))) });
+
 /** Rows of an answer as points: one a window, one value a line; the smallest lines beyond four are "other". */
 function shape(value, { usage, show, zone, spend, meter, currency }) {
   const nameOf = (row) => (usage ? groupText(row.group) === "all" ? meter : groupText(row.group) : row.rate);
-  const amountOf = (row) => Number(usage ? row.value : row.amount);
-  const sizes = new Map();
-  for (const row of value.data) sizes.set(nameOf(row), (sizes.get(nameOf(row)) ?? 0) + amountOf(row));
-  const ranked = [...sizes].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+  const sizeOf = (row) => scaled(usage ? row.value : row.amount);
+  const totals = new Map();
+  for (const row of value.data) totals.set(nameOf(row), (totals.get(nameOf(row)) ?? 0n) + sizeOf(row));
+  const ranked = [...totals].sort((a, b) => (a[1] < b[1] ? 1 : a[1] > b[1] ? -1 : 0)).map(([name]) => name);
   const names = ranked.length > SERIES_MOST + 1 ? [...ranked.slice(0, SERIES_MOST), "other"] : ranked;
   const windows = new Map();
   for (const row of value.data) {
     const at = Date.parse(row.start);
-    if (!windows.has(at)) windows.set(at, { at, end: Date.parse(row.end), values: names.map(() => 0) });
+    if (!windows.has(at)) windows.set(at, { end: Date.parse(row.end), sizes: names.map(() => 0n) });
     const slot = names.indexOf(nameOf(row));
-    windows.get(at).values[slot < 0 ? names.length - 1 : slot] += amountOf(row);
+    windows.get(at).sizes[slot < 0 ? names.length - 1 : slot] += sizeOf(row);
   }
-  let points = [...windows.values()].sort((a, b) => a.at - b.at);
+  let points = [...windows].sort((a, b) => a[0] - b[0]).map(([at, { end, sizes }]) => pointOf(at, end, sizes));
   const now = Date.parse(value.as_of ?? new Date().toISOString());
   points.forEach((point) => { point.soFar = point.end > now; });
-  const format = usage ? (v) => quantity(decimal(v)).text : (v) => money(decimal(v), currency);
+  const textOf = (v) => (typeof v === "string" ? v : decimal(v));
+  const format = usage ? (v) => quantity(textOf(v)).text : (v) => money(textOf(v), currency);
   const total = show === "total";
   const last = points.at(-1)?.end ?? now;
   const { start, end } = spend?.period ?? { start: points[0]?.at ?? now - DAY_MS, end: last };
@@ -198,18 +202,19 @@ function shape(value, { usage, show, zone, spend, meter, currency }) {
   };
 }
 
+/** What an axis says of a float. */
 const decimal = (value) => (Math.abs(value) < 1e-12 ? "0" : Number(value.toPrecision(15)).toLocaleString("en-US", { useGrouping: false, maximumFractionDigits: 12 }));
 
-const sumOf = (values) => values.reduce((a, b) => a + b, 0);
+const sumOf = (sizes) => sizes.reduce((a, b) => a + b, 0n);
 
 /** Windows as a line from the start of the period until now; where no window is, it stays level. */
 function accumulated(points, start, now) {
-  let sum = 0;
-  const steps = [{ at: start, values: [0] }];
-  const reach = (at) => at > steps.at(-1).at && steps.push({ at, values: [sum] });
-  for (const { at, end, values } of points) {
+  let sum = 0n;
+  const steps = [pointOf(start, undefined, [sum])];
+  const reach = (at) => at > steps.at(-1).at && steps.push(pointOf(at, undefined, [sum]));
+  for (const { at, end, sizes } of points) {
     reach(at);
-    sum += sumOf(values);
+    sum += sumOf(sizes);
     reach(Math.min(end, now));
   }
   reach(now);
@@ -220,9 +225,10 @@ function sentence(points, { what, show, zone, format }) {
   const time = show === "hour" ? dayTime : day;
   if (!points.length) return `${what} per ${show === "hour" ? "hour" : "day"}`;
   const range = `${day(points[0].at, zone)} to ${day(points.at(-1).at, zone)}`;
-  const sums = points.map((point) => sumOf(point.values));
-  if (show === "total") return `${what}, cumulative, ${range}: ${format(sums.at(-1))} so far`;
-  const most = sums.indexOf(Math.max(...sums));
-  if (points.length === 1) return `${what} on ${time(points[0].at, zone)}: ${format(sums[0])}`;
-  return `${what} per ${show === "hour" ? "hour" : "day"}, ${range}, highest ${format(sums[most])} on ${time(points[most].at, zone)}`;
+  const sums = points.map((point) => sumOf(point.sizes));
+  const textOf = (size) => format(unscaled(size));
+  if (show === "total") return `${what}, cumulative, ${range}: ${textOf(sums.at(-1))} so far`;
+  const most = sums.reduce((best, size, i) => (size > sums[best] ? i : best), 0);
+  if (points.length === 1) return `${what} on ${time(points[0].at, zone)}: ${textOf(sums[0])}`;
+  return `${what} per ${show === "hour" ? "hour" : "day"}, ${range}, highest ${textOf(sums[most])} on ${time(points[most].at, zone)}`;
 }

@@ -34,11 +34,16 @@ export function compare(a, b) {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
+/** An integer in units of 10^-12 as a plain decimal string. */
+export function unscaled(size) {
+  const digits = String(size < 0n ? -size : size).padStart(SCALE + 1, "0");
+  return `${size < 0n ? "-" : ""}${digits.slice(0, -SCALE)}.${digits.slice(-SCALE)}`;
+}
+
 /** What is left of the limit: a plain decimal string, never below 0. */
 export function remaining(spend, limit) {
   const rest = scaled(limit) - scaled(spend);
-  const digits = String(rest > 0n ? rest : 0n).padStart(SCALE + 1, "0");
-  return `${digits.slice(0, -SCALE)}.${digits.slice(-SCALE)}`;
+  return unscaled(rest > 0n ? rest : 0n);
 }
 
 /** Spend as whole percents of the limit, rounded down, or null without a limit. A limit of 0 is always reached. */
