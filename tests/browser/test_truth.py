@@ -10,7 +10,6 @@ from selenium import webdriver
 
 from tests.browser.customer_view import open_customer
 from tests.browser.reading import open_view
-from tests.browser.truth_plans import ZERO
 from tests.browser.truth_system import Known, known_system
 from tests.browser.truth_texts import differs, pace_differs
 from tests.browser.truth_world import Customer
@@ -45,13 +44,13 @@ def api_differs(known: Known, customer: Customer) -> list[str]:
     start, end = customer.month(known.now)
     days = known.answer(customer, "spend/series")
     lines = {line["rate"]: (Decimal(line["quantity"]), Decimal(line["amount"])) for line in spend["lines"]}
-    limit = customer.limit
+    left = customer.remaining(known.now)
     pairs: list[tuple[object, object]] = [
         (spend["total"], None if total is None else f"{total:f}"),
         (access["spend"], spend["total"]),
         (access["reason"], customer.reason(known.now)),
         (access["allowed"], customer.reason(known.now) != "limit reached"),
-        (access["remaining"], None if limit is None or total is None else f"{max(limit - total, ZERO):f}"),
+        (access["remaining"], None if left is None else f"{left:f}"),
         (lines, customer.lines(known.now)),
         (instant(spend["period"]["start"]), start),
         (instant(spend["period"]["end"]), end),

@@ -9,23 +9,27 @@ from tests.browser.reading import amount
 from tests.browser.truth_plans import DIGITS, PLANS, WIDE, ZERO, money_text, price_text
 from tests.browser.truth_world import Customer
 
+LINES_SHOWN = 5
+
 
 def differs(shown: Shown, customer: Customer, now: datetime) -> list[str]:
     """What the page says otherwise than the recount."""
-    seen = shown._asdict() | {"facts": {name: plain(fact) for name, fact in shown.facts.items()}}
+    seen = plain(shown._asdict())
     seen["facts"].pop("At this pace", None)
-    seen |= {"chart": charted(shown)}
-    wanted = expected(customer, now)
+    seen |= {"chart": charted(shown), "unpriced": sorted(seen["unpriced"])}
+    wanted = expected(customer, now) | {"chart": drawn(customer, now)}
     return [
-        f"{name}: {plain(seen[name])!r} is shown, {value!r} is true"
-        for name, value in wanted.items()
-        if plain(seen[name]) != value
+        f"{name}: {seen[name]!r} is shown, {value!r} is true" for name, value in wanted.items() if seen[name] != value
     ]
 
 
 def plain(value: Any) -> Any:
-    """Narrow and unbreakable spaces as plain ones."""
-    return value.replace("\u00a0", " ").replace("\u202f", " ") if isinstance(value, str) else value
+    """With plain spaces instead of those that keep an amount together."""
+    if isinstance(value, str):
+        return value.replace("\u00a0", " ")
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def expected(customer: Customer, now: datetime) -> dict[str, Any]:
@@ -34,9 +38,10 @@ def expected(customer: Customer, now: datetime) -> dict[str, Any]:
     total, limit, currency = customer.total(now), customer.limit, customer.currency
     reason, percent = customer.reason(now), customer.percent(now)
     facts = {"Resets" if limit else "Period ends": f"1 {end:%b} 00:00 {customer.zone.key}"}
-    facts["Credits applied"] = money_text(ZERO, currency)
-    if limit is not None and total is not None:
-        facts["Remaining"] = money_text(max(limit - total, ZERO), currency)
+    if customer.named:  # else nobody said in which currency
+        facts["Credits applied"] = money_text(ZERO, currency)
+    if (left := customer.remaining(now)) is not None:
+        facts["Remaining"] = money_text(left, currency)
     if customer.plan is not None:
         facts["Plan"] = customer.plan
     shown_total = "–" if total is None else money_text(total, currency)
@@ -52,13 +57,12 @@ def expected(customer: Customer, now: datetime) -> dict[str, Any]:
         "lines": [line_texts(customer, name, *line) for name, line in lines.items()],
         "sum": shown_total if lines else "",
         "unpriced": unpriced_texts(customer, now),
-        "chart": {day_text(day, now): amounts for day, amounts in customer.days(now).items()},
     }
 
 
 def day_text(day: datetime, now: datetime) -> str:
     """Today is not over yet."""
-    return f"{day.day} {day:%b} 00:00{', so far' if now - day < timedelta(days=1) else ''}"
+    return f"{day.day} {day:%b} 00:00{', so far' if now.astimezone(day.tzinfo).date() == day.date() else ''}"
 
 
 def line_texts(customer: Customer, name: str, quantity: Decimal, line: Decimal) -> dict[str, str]:
@@ -102,7 +106,25 @@ def unpriced_texts(customer: Customer, now: datetime) -> list[str]:
     for model in sorted({use.model for use in uses} - priced):
         total = sum((use.quantity for use in uses if use.model == model), ZERO)
         found.append(f"tokens, model {model}: {grouped(total)}")
-    return [f"calls, all: {len(uses):,}", *found] if uses else []
+    return sorted([f"calls, all: {len(uses):,}", *found]) if uses else []
+
+
+def drawn(customer: Customer, now: datetime) -> dict[str, dict[str, Decimal]]:
+    """What the chart must say: the greatest lines by themselves, the rest of more than LINES_SHOWN as `other`."""
+    days = customer.days(now)
+    totals: dict[str, Decimal] = {}
+    for lines in days.values():
+        for name, change in lines.items():
+            totals[name] = totals.get(name, ZERO) + change
+    ranked = sorted(totals, key=lambda name: totals[name], reverse=True)
+    named = set(ranked if len(ranked) <= LINES_SHOWN else ranked[: LINES_SHOWN - 1])
+    found: dict[str, dict[str, Decimal]] = {}
+    for day, lines in days.items():
+        row = found[day_text(day, now)] = {}
+        for name, change in lines.items():
+            place = name if name in named else "other"
+            row[place] = row.get(place, ZERO) + change
+    return found
 
 
 def charted(shown: Shown) -> dict[str, dict[str, Decimal]]:
@@ -121,7 +143,7 @@ def pace_differs(shown: Shown, customer: Customer, now: datetime, asked: datetim
     start, end = customer.month(now)
     total, pace = customer.total(now), shown.facts.get("At this pace")
     past_s = int((asked - start).total_seconds())
-    whole_s = int((end - start).total_seconds())
+    whole_s = int((end.astimezone(UTC) - start).total_seconds())
     if total is None or past_s < max(86_400, whole_s // 20):
         return [] if pace is None else [f"a pace of {pace} is shown"]
     step = Decimal(1).scaleb(-DIGITS[customer.currency])

@@ -74,6 +74,13 @@ class Customer:
             amounts = [amount for _, amount in self.lines(until).values()]
             return None if self.plan is None else sum(amounts, Decimal(1).scaleb(-DIGITS[self.currency]) * 0)
 
+    def remaining(self, until: datetime) -> Decimal | None:
+        total = self.total(until)
+        if total is None or self.limit is None:
+            return None
+        with localcontext(WIDE):
+            return max(self.limit - total, self.limit * 0)  # with the decimals of the currency
+
     def percent(self, until: datetime) -> int | None:
         """Of the limit, rounded down."""
         total = self.total(until)
