@@ -113,6 +113,13 @@ test("a pause holds values and counts what waits", () => {
   assert.equal(state.paused.waiting, 1);
 });
 
+test("customers without prices come last, whatever their currency", () => {
+  const row = (customer, currency, spend, plan, limit = null) => ({ customer, currency, spend, plan, limit });
+  const rows = [row("unpriced", null, null, null), row("open", "USD", "1.00", "p"), row("yen", "JPY", null, null), row("limited", "USD", "1.00", "p", "9.00")];
+  assert.deepEqual(store.arranged(rows, "-limit_share"), ["limited", "open", "unpriced", "yen"]);
+  assert.deepEqual(store.arranged(rows, "-spend"), ["limited", "open", "unpriced", "yen"]);
+});
+
 test("a row that a frame only repeats is no newer than before", () => {
   let state = store.initial(0);
   const frame = (second, spend) => ({ as_of: `2026-11-01T00:00:0${second}Z`, rows: [{ customer: "a", spend, allowed: true, limit: null }] });

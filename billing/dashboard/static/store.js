@@ -151,7 +151,7 @@ export function matches(row, filter) {
   return !filter || filter === "all" || found === filter || (filter === "near" && found === "at");
 }
 
-/** Ids in order: the nearest to its limit first, customers without a limit after them by currency and spend. */
+/** Ids in order, as the server has it: the nearest to its limit first, then by currency and spend, then without prices. */
 export function arranged(rows, order) {
   const byShare = (a, b) => {
     if (a.limit == null || b.limit == null) return (a.limit == null) - (b.limit == null) || byAmount(a, b);
@@ -165,6 +165,7 @@ export function arranged(rows, order) {
 }
 
 function byAmount(a, b) {
+  if (isPriced(a) !== isPriced(b)) return isPriced(a) ? -1 : 1;
   if ((a.currency ?? "") !== (b.currency ?? "")) return (a.currency ?? "") < (b.currency ?? "") ? -1 : 1;
   return compare(b.spend ?? "0", a.spend ?? "0");
 }
