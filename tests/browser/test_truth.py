@@ -1,20 +1,25 @@
 """What the page shows of a system at rest is what the API says, what an audit says, and what a recount here says."""
 
+import csv
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
 from selenium import webdriver
 
 from tests.browser.customer_view import open_customer
-from tests.browser.reading import open_view
-from tests.browser.truth_system import Known, known_system
-from tests.browser.truth_texts import differs, pace_differs
-from tests.browser.truth_world import Customer
+from tests.browser.reading import amount, open_view, text, texts, wait
+from tests.browser.truth_plans import WIDE, ZERO, money_text
+from tests.browser.truth_system import Known, known_system, path_of
+from tests.browser.truth_texts import differs, pace_differs, plain
+from tests.browser.truth_world import EXACT_TOTAL, Customer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+ALERT_NAMES, ALERT_TIMES = ".alerts-table .name a", ".alerts-table time"
+VALUE_OF_TILE = "return document.querySelector(arguments[0]).closest('.tile').querySelector('.value').innerText"
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +78,119 @@ def by_day(series: dict[str, Any], customer: Customer) -> dict[datetime, dict[st
         assert instant(row["end"]).astimezone(customer.zone) == start + timedelta(days=1)
         found.setdefault(start, {})[row["rate"]] = Decimal(row["amount"])
     return found
+
+
+def test_an_audit_finds_the_same(known: Known) -> None:
+    code, answer = known.system.audit()
+    counts = known.world.counts
+    assert (code, answer["audit"]) == (0, "equal")
+    assert [answer[name] for name in ("counted", "duplicates_dropped", "unmetered", "dead_lettered")] == [
+        counts[name] for name in ("counted", "duplicates", "unmetered", "rejected")
+    ]
+
+
+def test_all_customers_and_the_sums_of_their_spend_are_true(browser: webdriver.Chrome, known: Known) -> None:
+    open_view(browser, known.system.address, "/")
+    browser.find_element("css selector", ".foot button").click()
+    wait(browser, "not all are shown", lambda: len(texts(browser, ".customers tbody tr")) == len(known.world.customers))
+    shown = {
+        names.get_attribute("title") or names.text: row
+        for names, *row in zip(
+            browser.find_elements("css selector", ".customers td.name a"),
+            *(map(plain, texts(browser, f".customers td.{part}")) for part in ("plan", "spend", "limit", "access")),
+            map(plain, texts(browser, ".customers td.of-limit")),
+            strict=True,
+        )
+    }
+    assert shown == {customer.name: row_texts(customer, known.now) for customer in known.world.customers.values()}
+    listed = known.system.get("/v1/customers", order="-limit_share", limit="100")["data"]
+    assert list(shown) == [row["customer"] for row in listed]
+    tiles = {money_text(spend, currency, code=True) for currency, spend in sums(known).items()}
+    assert set(map(plain, texts(browser, ".tile.lead .amount"))) == tiles
+    overview = {one["currency"]: Decimal(one["spend"]) for one in known.system.get("/v1/overview")["currencies"]}
+    assert overview == sums(known)
+
+
+def row_texts(customer: Customer, now: datetime) -> list[str]:
+    """Plan, spend, limit, access and share of the limit as a row of the table has them."""
+    total, limit, currency = customer.total(now), customer.limit, customer.currency
+    access = "Closed" if customer.reason(now) == "limit reached" else "Open"
+    if total is None:
+        return ["– not priced", "–", "–", access, "– not priced"]
+    spend = money_text(total, currency, code=True)
+    if limit is None:
+        return [str(customer.plan), spend, "–", access, "– no limit"]
+    return [str(customer.plan), spend, money_text(limit, currency, code=True), access, f"{customer.percent(now)} %"]
+
+
+def sums(known: Known) -> dict[str, Decimal]:
+    """Spend by currency; nothing is ever added up across them."""
+    found: dict[str, Decimal] = {}
+    with localcontext(WIDE):
+        for customer in known.world.customers.values():
+            if (total := customer.total(known.now)) is not None:
+                found[customer.currency] = found.get(customer.currency, ZERO) + total
+    return found
+
+
+def test_tiles_count_who_is_at_a_limit_and_near_one(browser: webdriver.Chrome, known: Known) -> None:
+    percents = [customer.percent(known.now) for customer in known.world.customers.values()]
+    for path, least in (("/?state=at", 100), ("/?state=near", 80)):
+        open_view(browser, known.system.address, path)
+        wanted = sum(percent is not None and percent >= least for percent in percents)
+        assert len(texts(browser, ".customers tbody tr")) == wanted
+        link = f'.tile a[href="{path}"]'
+        assert browser.execute_script(VALUE_OF_TILE, link) == str(wanted)
+
+
+def test_alerts_are_true(browser: webdriver.Chrome, known: Known) -> None:
+    """Also those of the month before, in which something was used as well."""
+    open_view(browser, known.system.address, "/alerts")
+    columns = [map(plain, texts(browser, f".alerts-table .{part}")) for part in ("threshold", "spend", "effect")]
+    names = [link.get_attribute("title") or link.text for link in browser.find_elements("css selector", ALERT_NAMES)]
+    shown = list(zip(names, *columns, strict=True))
+    told = known.system.get("/v1/alerts", order="-time")["data"]
+    assert sorted((name, amount(spend)) for name, _, spend, _ in shown) == sorted(
+        (alert["customer"], Decimal(alert["spend"])) for alert in told
+    )
+    wanted = [alert_texts(known.world.customers[name], rule, least) for name, rule, least in known.world.due()]
+    assert sorted((name, threshold, effect) for name, threshold, _, effect in shown) == sorted(wanted)
+    times = [str(time.get_attribute("datetime")) for time in browser.find_elements("css selector", ALERT_TIMES)]
+    assert times == sorted(times, reverse=True)
+
+
+def alert_texts(customer: Customer, rule: str, least: Decimal) -> tuple[str, str, str]:
+    percent = rule.removesuffix("%")
+    threshold = f"{percent} % · {money_text(least, customer.currency, code=True)}"
+    return customer.name, threshold, "closes access" if percent == "100" else "alert only"
+
+
+def test_what_was_accepted_is_what_was_sent(browser: webdriver.Chrome, known: Known) -> None:
+    open_view(browser, known.system.address, "/pipeline")
+    counts = known.world.counts
+    sent = len(known.world.sent) + len(known.world.rejected)
+    assert sum(counts.values()) == sent
+    parts = " + ".join(f"{counts[name]:,} {name}" for name in ("counted", "duplicates", "unmetered", "rejected"))
+    assert text(browser, ".balance").split() == f"{sent:,} accepted = {parts} + 0 in flight".split()
+    assert len(texts(browser, ".rejected tbody tr")) == counts["rejected"]
+    letters = known.system.get("/v1/dead-letters")["data"]
+    assert texts(browser, ".rejected .error") == [letter["error"] for letter in letters]
+    assert sorted(letter["customer"] for letter in letters) == sorted(key.decode() for key, _ in known.world.rejected)
+
+
+def test_tables_as_csv_say_what_the_answers_say(known: Known) -> None:
+    """Letter by letter, with one apostrophe in front of what a spreadsheet would take for a formula."""
+    exact, first = known.world.customers["exact"], next(iter(known.world.customers.values()))
+    for path in (path_of(exact, "spend"), path_of(first, "spend"), path_of(first, "spend/series")):
+        answer = known.system.get(path)
+        rows = answer["lines"] if path.endswith("spend") else answer["data"]
+        for told, row in zip(csv.DictReader(io.StringIO(known.system.table(path))), rows, strict=True):
+            assert (told["rate"], told["amount"]) == (row["rate"], row["amount"])
+            assert told["currency"] == answer["currency"]
+    assert f",{EXACT_TOTAL}," in known.system.table(path_of(exact, "spend"))
+    listed = known.system.get("/v1/customers", limit="100")["data"]
+    for told, row in zip(
+        csv.DictReader(io.StringIO(known.system.table("/v1/customers", limit="100"))), listed, strict=True
+    ):
+        for name in ("plan", "spend", "currency", "limit", "limit_share", "time_zone"):
+            assert told[name] == (row[name] or "")

@@ -38,7 +38,9 @@ def price_text(value: str, currency: str) -> str:
 def money_text(value: Decimal, currency: str, *, code: bool = False) -> str:
     """An amount as the page writes it: `$1,043.83`, or `USD 1,043.83` where several currencies are in view."""
     sign = f"{currency} " if code else SIGNS[currency]
-    return f"{'-' if value < 0 else ''}{sign}{abs(value):,.{DIGITS[currency]}f}"
+    with localcontext(WIDE):
+        size = abs(value).quantize(Decimal(1).scaleb(-DIGITS[currency]), ROUND_HALF_UP)
+    return f"{'-' if value < 0 else ''}{sign}{size:,f}"
 
 
 def per_unit(name: str, model: str, unit: str) -> Rate:

@@ -21,6 +21,7 @@ EXACT_TOTAL = Decimal("9007199254740993.05")
 EXACT_QUANTITY = "900719925474099.305"
 SHARES = ("0.5", "1", "1.0000001", "1.25", "3", "77.7")
 """Limits, as multiples of what is spent: reached, exactly reached, missed by little, 80 %, and more."""
+MOMENT = timedelta(microseconds=1)
 RULES = {"50%": Decimal("0.5"), "100%": Decimal(1)}
 ODD_NAMES = {
     7: "<b>Zoë & Söhne</b>",
@@ -105,7 +106,7 @@ class Customer:
         day = start
         while day < end:
             following = day + timedelta(days=1)  # on the same clock: it has the zone
-            now = self.lines(following - timedelta(microseconds=1)) if day.astimezone(UTC) < until else before
+            now = self.lines(following - MOMENT) if day.astimezone(UTC) < until else before
             changes = {name: amount - before.get(name, (ZERO, ZERO))[1] for name, (_, amount) in now.items()}
             if changed := {name: change for name, change in changes.items() if change}:
                 found[day] = changed
@@ -123,16 +124,16 @@ class World:
     rejected: Sequence[tuple[bytes, bytes]]
     made: datetime
 
-    def due(self) -> dict[tuple[str, str], Decimal]:
-        """The thresholds that were reached, by customer and rule, and their amounts."""
-        until = self.made + timedelta(hours=1)
-        found = {}
+    def due(self) -> list[tuple[str, str, Decimal]]:
+        """The thresholds that were reached, in this month and the one before: customer, rule and amount."""
+        found = []
         for customer in self.customers.values():
-            total = customer.total(until)
-            if total is not None and customer.limit is not None:
-                for rule, share in RULES.items():
-                    if total >= customer.limit * share:
-                        found[customer.name, rule] = customer.limit * share
+            start, end = customer.month(self.made)
+            for until in (end - MOMENT, start - MOMENT):
+                total = customer.total(until)
+                if total is not None and customer.limit is not None:
+                    reached = {rule: customer.limit * share for rule, share in RULES.items()}
+                    found += [(customer.name, rule, least) for rule, least in reached.items() if total >= least]
         return found
 
     def catalog(self) -> dict[str, Any]:
