@@ -63,8 +63,8 @@ test("days come from the named zone, also where clocks change", () => {
   const month = { start: "2026-10-31T23:00:00Z", end: "2026-11-30T23:00:00Z" };
   assert.equal(format.period(month, "Europe/Berlin"), "1–30 Nov 2026");
   assert.equal(format.dayTime("2026-11-30T23:00:00Z", "Europe/Berlin"), "1 Dec 00:00");
-  assert.equal(format.dayTime("2026-10-25T00:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
-  assert.equal(format.dayTime("2026-10-25T01:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
+  assert.equal(format.dayTime("2026-10-25T00:30:00Z", "Europe/Berlin"), "25 Oct 02:30 GMT+2");
+  assert.equal(format.dayTime("2026-10-25T01:30:00Z", "Europe/Berlin"), "25 Oct 02:30 GMT+1");
 });
 
 test("times are relative up to an hour", () => {
@@ -111,6 +111,16 @@ test("a pause holds values and counts what waits", () => {
   state = store.folded(state, "ping", {}, 0);
   assert.deepEqual(state.rows, {});
   assert.equal(state.paused.waiting, 1);
+});
+
+test("a time that comes twice says which it is", () => {
+  const berlin = (time) => format.dayTime(time, "Europe/Berlin");
+  assert.equal(berlin("2026-10-25T00:00:00Z"), "25 Oct 02:00 GMT+2");
+  assert.equal(berlin("2026-10-25T01:00:00Z"), "25 Oct 02:00 GMT+1");
+  assert.equal(berlin("2026-10-24T23:00:00Z"), "25 Oct 01:00");
+  assert.equal(berlin("2026-10-25T02:00:00Z"), "25 Oct 03:00");
+  assert.equal(format.dayClock("2026-11-01T06:30:05Z", "America/New_York"), "1 Nov 01:30:05 GMT-5");
+  assert.equal(format.dayTime("2026-04-04T15:15:00Z", "Australia/Lord_Howe"), "5 Apr 01:45 GMT+10:30");
 });
 
 test("customers without prices come last, whatever their currency", () => {

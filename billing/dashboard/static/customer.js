@@ -53,7 +53,7 @@ export function Customer({ id, state, query, now, actions }) {
         <${Events} entry=${state.answers[p.events]} now=${now} zone=${zone} retry=${() => actions.load(p.events)} />
       </div>
       <${Panel} id="own-alerts" title="Alerts" entry=${state.answers[p.alerts]} rows=${4} className="alerts-beside" retry=${() => actions.load(p.alerts)}>
-        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} named=${false} />
+        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} zone=${zone} named=${false} />
       <//>
     </div>`;
 }
