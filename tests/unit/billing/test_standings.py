@@ -102,6 +102,17 @@ async def test_a_total_that_moved_is_seen(standings: Standings, state: FakeState
     assert (row.as_json()["spend"], row.allowed, row.state) == ("100.00", False, "at")
 
 
+async def test_somebody_new_is_seen_at_once(standings: Standings, state: FakeState) -> None:
+    """The first event of a customer is no later than any other, as long as asking for all names is cheap."""
+    standings.watch(True)
+    await standings.fresh()
+    state.add(history(), "newcomer", "tokens", ("m-large", "eu"), NOON, of(100))
+    before_s = asyncio.get_running_loop().time()
+    while "newcomer" not in {row.customer.id for row in standings.snapshot.rows}:
+        await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 1.5
+
+
 async def test_a_price_that_changed_is_seen(standings: Standings, facts: Facts) -> None:
     before = await standings.fresh()
     cheaper = catalog(CATALOG.replace(b'unit = "0.01"', b'unit = "0.001"'))
