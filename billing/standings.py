@@ -134,7 +134,8 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
+            took_s = loop.time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
+            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * took_s))
             if came_through and not self._watched:
                 await self._wanted.wait()
 

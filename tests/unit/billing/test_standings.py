@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -7,7 +7,7 @@ from billing.api.services import Waiting
 from billing.facts import Facts, encode_catalog
 from billing.standings import Standings, by_spend, matches
 from billing.store import Store
-from engine import Reading
+from engine import Reading, Unanswered
 from tests.unit.billing.fakes import (
     CATALOG,
     HOUR_S,
@@ -135,6 +135,37 @@ async def test_redis_is_tried_again_until_it_answers_though_nobody_looks(state: 
         state.away = False
         while waiting.reasons():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class HangingState(FakeState):
+    """Answers nothing for a while, and then that it cannot."""
+
+    hangs_s = 0.0
+
+    async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]:
+        if self.hangs_s:
+            await asyncio.sleep(self.hangs_s)
+            raise Unanswered("hangs")
+        return await super().keys(bucket)
+
+
+async def test_a_redis_that_hung_is_asked_again_at_once(facts: Facts) -> None:
+    """A failure says nothing of how long a refresh takes: a pause of several times as long would leave old figures."""
+    state, waiting = HangingState(), Waiting()
+    state.hangs_s = hangs_s = 0.6
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    found.watch(True)
+    task = asyncio.ensure_future(found.run(waiting.patience("redis")))
+    async with asyncio.timeout(10):
+        while not waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        state.hangs_s = 0.0
+        before_s = asyncio.get_running_loop().time()
+        while waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 2 * hangs_s
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
