@@ -20,6 +20,8 @@ from billing.store import Statement, Store, access_of
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
+PAUSE_MOST_S = 3.0
+"""However long a refresh took: Redis may have hung, and figures must not stay behind for several times that."""
 PAUSE_FACTOR = 4.0
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
@@ -135,7 +137,7 @@ class Standings:
                     self._finished = begun
                     self._refreshed.notify_all()
             took_s = loop.time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
-            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * took_s))
+            await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * took_s)))
             if came_through and not self._watched:
                 await self._wanted.wait()
 

@@ -108,7 +108,7 @@ async def test_somebody_new_is_seen_at_once(standings: Standings, state: FakeSta
     await standings.fresh()
     state.add(history(), "newcomer", "tokens", ("m-large", "eu"), NOON, of(100))
     before_s = asyncio.get_running_loop().time()
-    while "newcomer" not in {row.customer.id for row in standings.snapshot.rows}:
+    while "newcomer" not in {row.customer.id for row in standings.snapshot.rows}:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     assert asyncio.get_running_loop().time() - before_s < 1.5
 
@@ -140,14 +140,16 @@ async def test_redis_is_tried_again_until_it_answers_though_nobody_looks(state: 
 
 
 class HangingState(FakeState):
-    """Answers nothing for a while, and then that it cannot."""
+    """Answers nothing for a while, and then, or that it cannot."""
 
     hangs_s = 0.0
+    fails = True
 
     async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]:
         if self.hangs_s:
             await asyncio.sleep(self.hangs_s)
-            raise Unanswered("hangs")
+            if self.fails:
+                raise Unanswered("hangs")
         return await super().keys(bucket)
 
 
@@ -166,6 +168,27 @@ async def test_a_redis_that_hung_is_asked_again_at_once(facts: Facts) -> None:
         while waiting.reasons():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert asyncio.get_running_loop().time() - before_s < 2 * hangs_s
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_refresh_that_took_long_is_not_followed_by_a_pause_without_end(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.standings.PAUSE_MOST_S", 0.1)
+    state = HangingState()
+    state.hangs_s, state.fails = 0.6, False
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    found.watch(True)
+    task = asyncio.ensure_future(found.run(Waiting().patience("redis")))
+    async with asyncio.timeout(10):
+        while not found.snapshot.as_of_ms:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        first, state.hangs_s = found.snapshot, 0.0
+        before_s = asyncio.get_running_loop().time()
+        while found.snapshot is first:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 1.5
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
