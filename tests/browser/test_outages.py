@@ -95,16 +95,18 @@ def agrees(browser: webdriver.Chrome, system: Running, path: str) -> bool:
         wanted = [*(Decimal(line["amount"]) for line in spend["lines"]), Decimal(spend["total"])]
         shown = list(map(amount, texts(browser, ".lines td.spend")))
         return shown == wanted and amount(text(browser, ".figure .amount")) == wanted[-1]
-    names = texts(browser, ".customers td.name")
-    if names != [row["customer"] for row in system.get("/v1/customers", order="-limit_share")["data"]]:
-        return False
-    spends = [system.get(f"/v1/customers/{name}/spend") for name in names]
+    listed = system.get("/v1/customers", order="-limit_share")["data"]
+    spends = [system.get(f"/v1/customers/{row['customer']}/spend") for row in listed]
+    totals = [Decimal(spend["total"]) for spend in spends]
     sums: dict[str, Decimal] = {}
-    for spend in spends:
-        sums[spend["currency"]] = sums.get(spend["currency"], Decimal(0)) + Decimal(spend["total"])
-    shown = list(map(amount, texts(browser, ".customers td.spend")))
-    tiles = sorted(map(amount, texts(browser, ".tile.lead .amount")))
-    return shown == [Decimal(spend["total"]) for spend in spends] and tiles == sorted(sums.values())
+    for spend, total in zip(spends, totals, strict=True):
+        sums[spend["currency"]] = sums.get(spend["currency"], Decimal(0)) + total
+    return (
+        [Decimal(row["spend"]) for row in listed] == totals
+        and texts(browser, ".customers td.name") == [row["customer"] for row in listed]
+        and list(map(amount, texts(browser, ".customers td.spend"))) == totals
+        and sorted(map(amount, texts(browser, ".tile.lead .amount"))) == sorted(sums.values())
+    )
 
 
 def says_how_late(system: Running, taken_s: float) -> bool:
