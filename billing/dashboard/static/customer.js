@@ -189,13 +189,15 @@ function shape(value, { usage, show, zone, spend, meter, currency }) {
   points.forEach((point) => { point.soFar = point.end > now; });
   const textOf = (v) => (typeof v === "string" ? v : decimal(v));
   const format = usage ? (v) => quantity(textOf(v)).text : (v) => money(textOf(v), currency);
+  const exactly = usage ? (v) => quantity(textOf(v)).exact : format;
   const total = show === "total";
   const last = points.at(-1)?.end ?? now;
   const { start, end } = spend?.period ?? { start: points[0]?.at ?? now - DAY_MS, end: last };
   const span = show === "hour" ? [last - HOURS_MS, last] : [new Date(start).getTime(), new Date(end).getTime()];
   points = total ? accumulated(points, span[0], now) : points.filter((point) => point.at >= span[0]);
   return {
-    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format,
+    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format, exactly,
+    empty: !usage && value.total == null ? "Nothing of this customer is priced." : undefined,
     label: atDayTime(zone), ticks: show === "hour" ? dayTime : day,
     ceiling: total && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
     sentence: sentence(points, { what: usage ? meter : "Spend", show, zone, format }),
