@@ -7,11 +7,11 @@ from selenium import webdriver
 from tests.browser.reading import WAIT_S
 
 READ = """
-const [name, done] = arguments;
+const [name, query, done] = arguments;
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const text = (selector, root = document) => root.querySelector(selector)?.innerText ?? "";
 const link = document.createElement("a");
-link.href = `/customers/${encodeURIComponent(name)}`;
+link.href = `/customers/${encodeURIComponent(name)}${query}`;
 document.body.append(link);
 link.click(); // the page takes it as any link of its own
 link.remove();
@@ -21,7 +21,7 @@ const loaded = () => document.title.startsWith(`${name} ·`) && !document.queryS
 const frame = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
 
 (async () => {
-  while (!loaded()) await frame();
+  do await frame(); while (!loaded());
   all(".chart .tools button").find((button) => button.innerText === "Show as table")?.click();
   all("details").forEach((details) => { details.open = true; });
   await frame();
@@ -38,7 +38,7 @@ const frame = () => new Promise((drawn) => requestAnimationFrame(() => requestAn
     sum: text(".lines tfoot .spend"),
     unpriced: all("details li").map((item) => item.innerText),
     chart: all(".chart .rows tr").map((row) => all("th, td", row).map((cell) => cell.innerText)),
-    sentence: text(".chart figcaption"),
+    sentence: text(".chart figcaption"), blank: text(".plot .nothing"),
   });
 })();
 """
@@ -59,10 +59,11 @@ class Shown(NamedTuple):
     unpriced: list[str]
     chart: list[list[str]]
     sentence: str
+    blank: str
 
 
-def open_customer(driver: webdriver.Chrome, name: str) -> Shown:
-    """Goes there from any view as a link does, and reads when everything is loaded."""
+def open_customer(driver: webdriver.Chrome, name: str, query: str = "") -> Shown:
+    """Goes there from any view as a link does, and reads when everything is loaded. `query`: what the chart shows."""
     driver.set_script_timeout(WAIT_S)
-    found: dict[str, Any] = driver.execute_async_script(READ, name)
+    found: dict[str, Any] = driver.execute_async_script(READ, name, query)
     return Shown(**found)

@@ -14,7 +14,7 @@ from tests.browser.customer_view import open_customer
 from tests.browser.reading import amount, open_view, text, texts, wait
 from tests.browser.truth_plans import WIDE, ZERO, money_text
 from tests.browser.truth_system import Known, known_system, path_of
-from tests.browser.truth_texts import differs, pace_differs, plain
+from tests.browser.truth_texts import charted, differs, pace_differs, plain, used
 from tests.browser.truth_world import EXACT_TOTAL, Customer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -78,6 +78,15 @@ def by_day(series: dict[str, Any], customer: Customer) -> dict[datetime, dict[st
         assert instant(row["end"]).astimezone(customer.zone) == start + timedelta(days=1)
         found.setdefault(start, {})[row["rate"]] = Decimal(row["amount"])
     return found
+
+
+def test_what_was_used_and_what_it_adds_up_to_say_every_digit(browser: webdriver.Chrome, known: Known) -> None:
+    for name in ("customer-04", "customer-05", "exact"):
+        customer = known.world.customers[name]
+        assert charted(open_customer(browser, name, "?meter=tokens")) == used(customer, known.now)
+        total = customer.total(known.now)
+        assert total is not None
+        assert plain(open_customer(browser, name, "?show=total").chart[-1][1]) == money_text(total, customer.currency)
 
 
 def test_an_audit_finds_the_same(known: Known) -> None:

@@ -57,12 +57,20 @@ def expected(customer: Customer, now: datetime) -> dict[str, Any]:
         "lines": [line_texts(customer, name, *line) for name, line in lines.items()],
         "sum": shown_total if lines else "",
         "unpriced": unpriced_texts(customer, now),
+        "blank": blank_text(customer, now),
     }
 
 
 def day_text(day: datetime, now: datetime) -> str:
     """Today is not over yet."""
     return f"{day.day} {day:%b} 00:00{', so far' if now.astimezone(day.tzinfo).date() == day.date() else ''}"
+
+
+def blank_text(customer: Customer, now: datetime) -> str:
+    """In place of a chart."""
+    if customer.plan is None:
+        return "Nothing of this customer is priced."
+    return "" if customer.days(now) else "Nothing in this period yet."
 
 
 def line_texts(customer: Customer, name: str, quantity: Decimal, line: Decimal) -> dict[str, str]:
@@ -124,6 +132,18 @@ def drawn(customer: Customer, now: datetime) -> dict[str, dict[str, Decimal]]:
         for name, change in lines.items():
             place = name if name in named else "other"
             row[place] = row.get(place, ZERO) + change
+    return found
+
+
+def used(customer: Customer, now: datetime) -> dict[str, dict[str, Decimal]]:
+    """What the chart of the meter `tokens` must say: quantities by day and model, every digit."""
+    start, _ = customer.month(now)
+    found: dict[str, dict[str, Decimal]] = {}
+    for use in sorted(customer.uses):
+        if start <= use.moment < now:
+            day = use.moment.astimezone(customer.zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+            row = found.setdefault(day_text(day, now), {})
+            row[f"model {use.model}"] = row.get(f"model {use.model}", ZERO) + use.quantity
     return found
 
 
