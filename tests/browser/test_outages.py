@@ -27,6 +27,7 @@ NETWORK = re.compile(r"Failed to load resource: (the server responded with a sta
 TOKENS = 400_000
 COST = TOKENS * COMPLETION_USD
 CENT = Decimal("0.01")
+HEALED_S = 40.0
 BLIND_S = 3.0
 """For so long an end of the log counts as known, after which it was not asked for."""
 
@@ -65,7 +66,7 @@ class Outage:
             assert figures(self._browser) == self._kept
             return holds()
 
-        wait(self._browser, f"not shown: {what}", holds_still)
+        wait(self._browser, f"not shown: {what}", holds_still, within_s=HEALED_S)
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def watched(browser: webdriver.Chrome, system: Running, path: str) -> Iterator[O
         complaints(browser)
         browser.execute_script("window.sameDocument = true")
         yield Outage(browser)
-        wait(browser, "it does not heal", lambda: is_live(browser))
+        wait(browser, "it does not heal", lambda: is_live(browser), within_s=HEALED_S)
         before = Decimal(system.get("/v1/customers/initech/spend")["total"])
         system.send({"initech": TOKENS})
         system.wait_until_counted()

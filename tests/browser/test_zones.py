@@ -66,18 +66,20 @@ def test_a_day_on_which_the_clock_turns_has_its_hours(
         open_view(browser, address, "/customers/turned?show=hour")
         browser.find_element("xpath", "//button[text()='Show as table']").click()
         wait(browser, "no table", lambda: texts(browser, ".chart .rows tbody tr"))
-        rows = browser.find_elements("css selector", ".chart .rows tbody tr")
-        shown = [[cell.text for cell in row.find_elements("css selector", "td")] for row in rows]
+        cells = texts(browser, ".chart .rows tbody td")
+        shown = list(zip(cells[::2], cells[1::2], strict=True))
         assert [(label, amount(cell)) for label, cell in shown] == [
             (f"{day} {clock}", part) for clock, (_, part) in zip(clocks, sold, strict=True)
         ]
         assert sum(amount(cell) for _, cell in shown) == days.total == amount(text(browser, ".figure .amount"))
         plot = browser.find_element("css selector", ".plot")
-        told = []
-        for _ in clocks:
+        for label, _ in shown:
             plot.send_keys(Keys.ARROW_RIGHT)
-            told.append(text(browser, ".chart .at"))
-        assert told == [label for label, _ in shown]
+            wait_for_cursor(browser, label)
+
+
+def wait_for_cursor(browser: webdriver.Chrome, label: str) -> None:
+    wait(browser, f"the cursor is not at {label}", lambda: text(browser, ".chart .at") == label)
 
 
 @pytest.mark.parametrize("viewer", ["America/Los_Angeles", "Pacific/Auckland"])
