@@ -16,6 +16,7 @@ document.body.append(link);
 link.click(); // the page takes it as any link of its own
 link.remove();
 
+const exactly = (cell) => cell.querySelector("[title]")?.title ?? cell.innerText.split(" ")[0];
 const loaded = () => document.title.startsWith(`${name} ·`) && !document.querySelector("[aria-busy=true], .ghost")
   && document.querySelector("main .chart, main .empty, main .failed");
 const frame = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
@@ -32,7 +33,7 @@ const frame = () => new Promise((drawn) => requestAnimationFrame(() => requestAn
     facts: Object.fromEntries(all(".facts div").map((fact) => [text("dt", fact), text("dd", fact)])),
     lines: all(".lines tbody tr").map((row) => ({
       rate: text(".name", row), group: text(".group", row), unit: text(".unit", row), price: text(".price", row),
-      quantity: text(".quantity [title]", row), exact: row.querySelector(".quantity [title]").title,
+      quantity: text(".quantity", row).split(" ")[0], exact: exactly(row.querySelector(".quantity")),
       amount: text(".spend", row),
     })),
     sum: text(".lines tfoot .spend"),
