@@ -20,11 +20,16 @@ from billing.store import Statement, Store, access_of
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
+PAUSE_MOST_S = 3.0
+"""However long a refresh took: Redis may have hung, and figures must not stay behind for several times that."""
 PAUSE_FACTOR = 4.0
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
 CALLS_AT_ONCE = 8
 INDEX_EVERY_S = 2.0
+INDEX_FACTOR = 50.0
+"""All names are asked for after so many times what that took, and after INDEX_EVERY_S at the latest: a new customer is
+seen at once where there are few."""
 NEAR = Fraction(8, 10)
 Answer = TypeVar("Answer")
 STATES = frozenset({"near", "at", "none", "unpriced"})
@@ -107,7 +112,7 @@ class Standings:
         self._buckets = buckets
         self._clock = clock
         self._index: dict[str, tuple[int, ...]] = {}
-        self._index_at_s = -INDEX_EVERY_S
+        self._index_due_s = 0.0
         self._catalog: object = None
         self._known: dict[str, tuple[object, Row]] = {}
         self._wanted = asyncio.Event()
@@ -131,7 +136,8 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
+            took_s = loop.time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
+            await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * took_s)))
             if came_through and not self._watched:
                 await self._wanted.wait()
 
@@ -169,12 +175,13 @@ class Standings:
         self.snapshot = Snapshot(as_of_ms, tuple(sorted(rows, key=by_share)))
 
     async def _refresh_index(self) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._index_at_s < INDEX_EVERY_S:
+        clock_s = asyncio.get_running_loop().time
+        begun_s = clock_s()
+        if begun_s < self._index_due_s:
             return
         found = await self._at_once([self._reader.keys(bucket) for bucket in range(self._buckets)])
         self._index = {key.decode(): days for of_bucket in found for key, days in of_bucket.items()}
-        self._index_at_s = now_s
+        self._index_due_s = begun_s + min(INDEX_EVERY_S, INDEX_FACTOR * (clock_s() - begun_s))
 
     async def _read_totals(self, customers: Iterable[Customer], now_s: int) -> dict[tuple[str, Window], Totals]:
         """The running totals of everybody's current period."""

@@ -10,6 +10,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import resize
+from tests.browser.pixels import PLACES, measure_at, quantile
 from tests.browser.reading import (
     UNREAD,
     VIEWS,
@@ -25,6 +26,7 @@ from tests.browser.relay import relaying
 from tests.browser.running import COMPLETION_USD, Running, running
 
 LIVE = ("Live", "Delayed")
+SOON_S = 3.0
 ASKED_AT_FIRST = """
   const [document] = performance.getEntriesByType("navigation");
   const early = performance.getEntriesByType("resource").filter((one) => one.startTime < document.responseEnd + 1000);
@@ -146,6 +148,15 @@ def test_an_event_reaches_the_open_page(browser: webdriver.Chrome, system: Runni
         after = before + 400_000 * COMPLETION_USD
         rounded = {after, after + Decimal("0.01")}  # the prompts are a line of their own, of less than a cent
         wait(browser, f"{after} is not shown", lambda: amount(text(browser, ".figure .amount")) in rounded)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_event_is_drawn_soon(browser: webdriver.Chrome, system: Running, place: str) -> None:
+    """How soon is printed; what is asserted is an order of magnitude, for others use these cores too."""
+    with system.still():
+        pixels = measure_at(browser, system, place, events=4)
+    print(pixels.report(place))
+    assert quantile(pixels.delays_s, 0.5) < SOON_S
 
 
 def test_lines_add_up_to_the_total_that_leads(browser: webdriver.Chrome, base_url: str) -> None:

@@ -2,7 +2,7 @@
 
 import { render } from "./vendor/preact.mjs";
 import { thresholdText } from "./format.js";
-import { answered, connected, cut, folded, initial, keepAnswers, paused, unlisted } from "./store.js";
+import { answered, connected, cut, folded, health, initial, keepAnswers, paused, unlisted } from "./store.js";
 import { Stream, ask } from "./stream.js";
 import { html } from "./parts.js";
 import { READY, Strips, TopBar, isStale, nextTheme } from "./frame.js";
@@ -94,7 +94,7 @@ const loadMissing = () => needs().filter((path) => !(path in state.answers)).for
 function refresh_s(path, entry) {
   if (entry.status === "failed") return 5;
   if (entry.status === "missing") return path.endsWith("/spend") ? 10 : null;
-  if (path === READY) return 10;
+  if (path === READY) return isUneasy() ? 2 : 10;
   if (path === OVERVIEW) return 5;
   if (path === HISTORY) return null;
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
@@ -104,6 +104,11 @@ function refresh_s(path, entry) {
   if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 1 : 15;
   if (path.includes("window=")) return moved ? 3 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
+}
+
+/** Something is not as it should be, so what is waited for is asked for more often. */
+function isUneasy() {
+  return state.answers[READY].value?.ready === false || state.pipeline?.problems?.length > 0 || health(state, Date.now()).kind === "delayed";
 }
 
 function refresh(now) {
@@ -131,6 +136,7 @@ const stream = new Stream({
     const known = state.alerts.length;
     set((now) => folded(now, name, data, Date.now()));
     if (name === "alert" && state.alerts.length > known) say(`${data.customer}: ${thresholdText(data)}.`);
+    if (name === "totals") refresh(Date.now());
     if (state.stale) {
       state = { ...state, stale: false };
       loadAll();

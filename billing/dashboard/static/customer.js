@@ -53,7 +53,7 @@ export function Customer({ id, state, query, now, actions }) {
         <${Events} id=${id} query=${query} entry=${state.answers[p.events(query.get("outcome"))]} now=${now} zone=${zone} actions=${actions} />
       </div>
       <${Panel} id="own-alerts" title="Alerts" entry=${state.answers[p.alerts]} rows=${4} className="alerts-beside" retry=${() => actions.load(p.alerts)} side=${html`<a href=${address("/alerts", "", { customer: id })}>All of them</a>`}>
-        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} named=${false} />
+        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} zone=${zone} named=${false} />
       <//>
     </div>`;
 }
@@ -188,13 +188,15 @@ function shape(value, { usage, show, zone, spend, meter, currency }) {
   const now = Date.parse(value.as_of ?? new Date().toISOString());
   points.forEach((point) => { point.soFar = point.end > now; });
   const format = usage ? (v) => quantity(v).text : (v) => money(v, currency);
+  const exactly = usage ? (v) => quantity(v).exact : format;
   const total = show === "total";
   const last = points.at(-1)?.end ?? now;
   const { start, end } = spend?.period ?? { start: points[0]?.at ?? now - DAY_MS, end: last };
   const span = show === "hour" ? [last - HOURS_MS, last] : [new Date(start).getTime(), new Date(end).getTime()];
   points = total ? accumulated(points, span[0], now) : points.filter((point) => point.at >= span[0]);
   return {
-    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format,
+    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format, exactly,
+    empty: !usage && value.total == null ? "Nothing of this customer is priced." : undefined,
     label: atDayTime(zone), ticks: show === "hour" ? dayTime : day,
     ceiling: total && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
     sentence: sentence(points, { what: usage ? meter : "Spend", show, zone, format }),

@@ -1,6 +1,6 @@
 // Spend: who spends, who is near a limit, what fired, is it right?
 
-import { UNKNOWN, age, ago, count, money, rate } from "./format.js";
+import { UNKNOWN, age, ago, count, money, ownZone, rate } from "./format.js";
 import { arranged, health, matches, merged, newestAlerts, standing } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Ordered, Panel, Row, Share, Tile, address, customerHref, html } from "./parts.js";
@@ -26,7 +26,7 @@ export function Spend({ state, query, rows, now, actions }) {
   const overview = state.answers[OVERVIEW];
   const list = state.answers[spendPath(query, rows)];
   const nothing = nothingYet(overview, list, query, state);
-  return html`<h1>Spend</h1>
+  return html`<h1>Spend</h1><p class="sub">Times are in your zone, ${ownZone()}.</p>
     ${nothing ?? html`<${SpendTiles} state=${state} overview=${overview} now=${now} />
     <div class="beside">
       <${Customers} state=${state} list=${list} query=${query} now=${now} actions=${actions} path=${spendPath(query, rows)} />

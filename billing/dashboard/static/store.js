@@ -73,7 +73,11 @@ function foldTotals(state, data, now) {
   const asOf = Date.parse(data.as_of);
   if (asOf < state.asOf.totals) return state;
   const rows = { ...state.rows };
-  for (const row of data.rows) rows[row.customer] = { ...row, at: now, asOf };
+  for (const row of data.rows) {
+    const before = state.rows[row.customer];
+    const same = before && ["spend", "allowed", "limit"].every((name) => before[name] === row[name]);
+    rows[row.customer] = { ...row, at: same ? before.at : now, asOf }; // `at`: since when it says so
+  }
   return { ...state, rows, currencies: data.currencies, lag_s: data.lag_s ?? null, asOf: { ...state.asOf, totals: asOf } };
 }
 
@@ -152,7 +156,7 @@ export function matches(row, filter) {
   return !filter || filter === "all" || found === filter || (filter === "near" && found === "at");
 }
 
-/** Ids in order: the nearest to its limit first, customers without a limit after them by currency and spend. */
+/** Ids in order, as the server has it: the nearest to its limit first, then by currency and spend, then without prices. */
 export function arranged(rows, order) {
   const byShare = (a, b) => {
     if (a.limit == null || b.limit == null) return (a.limit == null) - (b.limit == null) || byAmount(a, b);
@@ -166,6 +170,7 @@ export function arranged(rows, order) {
 }
 
 function byAmount(a, b) {
+  if (isPriced(a) !== isPriced(b)) return isPriced(a) ? -1 : 1;
   if ((a.currency ?? "") !== (b.currency ?? "")) return (a.currency ?? "") < (b.currency ?? "") ? -1 : 1;
   return compare(b.spend ?? "0", a.spend ?? "0");
 }
