@@ -66,6 +66,7 @@ UNTOUCHED = "untouched"
 """A customer with a limit that has used nothing yet."""
 HELD_MAX = 70
 PER_PARTITION_PER_S = 41
+LONGEST_ID = "a" * 256
 LONG_ID = "org_7f3a9c1e-52d4-4b7e-9a60-2f8f1b6c0d11-production-eu-central"
 
 
@@ -160,9 +161,22 @@ class World:
         self.partitions = [{"end": 0, "lag": 0} for _ in range(12)]
         self.rate = 0.0
 
+    def grow(self) -> None:
+        """Figures of a whole industry, and the longest name."""
+        self.customers[LONGEST_ID] = Customer(LONGEST_ID, 0, self.chance)
+        for customer in self.customers.values():
+            customer.quantities = [200_000 * quantity for quantity in customer.quantities]
+            customer.limit = customer.limit and f"{int(Decimal(customer.limit)) * 200_000}.00"
+        self.counters.update({name: 10**12 for name in self.counters})
+        self.partitions = [{"end": 9_223_372_036_854, "lag": 2_500_000_123} for _ in self.partitions]
+        self.rate = 1_234_567.8
+        self.alerts.clear()
+        self._past()
+
     def _past(self) -> None:
         now = datetime.now(UTC)
         for customer in self.customers.values():
+            customer.fired.clear()
             self._alert(customer, now - timedelta(seconds=self.chance.uniform(20, 300_000)))
         for ago in range(290, 0, -1):
             self._remember(now - timedelta(seconds=ago))

@@ -15,14 +15,17 @@ from selenium import webdriver
 from tests.browser.axe import COLOURS, findings
 from tests.browser.chromium import emulate, resize, touch
 from tests.browser.fake_api import FakeApi, serving
-from tests.browser.fake_data import LONG_ID, UNTOUCHED
+from tests.browser.fake_data import LONG_ID, LONGEST_ID, UNTOUCHED
 from tests.browser.layout import defects
 from tests.browser.reading import UNREAD, complaints, open_view, requested_hosts, text, texts, wait
 
 WIDE, NARROW = (1280, 800), (390, 844)
 LOOKS = [(size, dark) for size in (WIDE, NARROW) for dark in (False, True)]
+WIDTHS = (320, 500, 640, 768, 1024, 1199, 1200, 1600)
+"""At 1,280 pixels a zoom of 200 % is 640, one of 400 % is 320."""
+WIDEST = ("/", "/customers/acme", f"/customers/{LONGEST_ID}", "/alerts", "/pipeline")
 CHIPS = {"delayed": "Delayed 4 s", "disconnected": "Reconnecting…", "loading": "Connecting…"}
-LIVE = r"Live · \d+(\.\d)? s"
+LIVE = r"Live · \d+(\.\d)? s|Delayed .*"
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (404|503)")
 """The browser says so itself, of every answer that is not there."""
 CUT = r"Not connected since \d\d:\d\d:\d\d\. Figures are from then\. Retrying (in \d s|now…)\s+Retry now"
@@ -69,6 +72,10 @@ CASES = (
     Case("part_failed", "/customers/acme", (r"of \$500\.00", "Alerts could not be loaded: 503 alerts are being read")),
     Case("part_failed", "/alerts", ("Fired could not be loaded: 503 alerts are being read", "Retry")),
     Case("part_failed", "/pipeline", ("events behind unknown", "unassigned", "running")),
+    Case("vast", "/", (r"USD [\d,]{10,}\.\d\d",)),
+    Case("vast", f"/customers/{LONGEST_ID}", (r"\$[\d,]{10,}\.\d\d",)),
+    Case("vast", "/alerts", (r"USD [\d,]{10,}\.\d\d",)),
+    Case("vast", "/pipeline", (r"[\d,]{14,} accepted =", "M/s")),
     Case("load", "/?state=unpriced", ("massive-dynamic", "– not priced")),
     Case("load", "/?state=none", ("globex", "– no limit")),
     Case("load", "/?q=untouched", (UNTOUCHED, r"[D$]\s*0\.00", "0 %")),
@@ -100,7 +107,7 @@ def dress(driver: webdriver.Chrome, size: tuple[int, int], *, dark: bool) -> Non
     emulate(driver, dark=dark)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}{case.path}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.state}{case.path[:40]}")
 def test_what_is_seen(reader: webdriver.Chrome, served: tuple[FakeApi, str], case: Case) -> None:
     api, address = served
     dress(reader, WIDE, dark=False)
@@ -120,6 +127,22 @@ def test_what_is_seen(reader: webdriver.Chrome, served: tuple[FakeApi, str], cas
     assert found == []
     assert [line for line in complaints(reader) if not is_expected(line, case)] == []
     assert requested_hosts(reader) == {urlsplit(address).netloc}
+
+
+@pytest.mark.parametrize("path", WIDEST, ids=lambda path: path[:40])
+@pytest.mark.parametrize("state", ["load", "vast"])
+def test_nothing_is_cut_at_any_width(
+    reader: webdriver.Chrome, served: tuple[FakeApi, str], state: str, path: str
+) -> None:
+    api, address = served
+    api.put(state)
+    dress(reader, WIDE, dark=False)
+    open_view(reader, address, path)
+    found = []
+    for width in WIDTHS:
+        dress(reader, (width, 800), dark=False)
+        found += [f"{width}: {line}" for line in defects(reader)]
+    assert found == []
 
 
 def open_in(driver: webdriver.Chrome, api: FakeApi, address: str, case: Case) -> None:
