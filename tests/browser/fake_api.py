@@ -25,9 +25,10 @@ STATES = {
     "no_events": "nothing was ever sent",
     "delayed": "figures are four seconds old",
     "disconnected": "the stream is refused",
-    "silent": "the stream is open and says nothing after its hello",
+    "silent": "streams open and say nothing",
     "part_failed": "alerts are not answered, and one partition is not known",
     "loading": "answers do not come",
+    "vast": "figures are as large as they get",
 }
 NO_WORLD = ("unconfigured", "no_events")
 FRAME_S = 0.4
@@ -61,6 +62,8 @@ class FakeApi:
             self.answering.set()
         self.state = state
         self.world = World(seed=self.seed, empty=state in NO_WORLD)
+        if state == "vast":
+            self.world.grow()
 
     def run(self) -> None:
         """Lets the world go on until closed."""
@@ -169,7 +172,8 @@ class Handler(BaseHTTPRequestHandler):
         with api.changed:
             api.streams += 1
         try:
-            self.frame("hello", {"as_of": answers.now_text(), "catalog_version": 3})
+            if api.state != "silent":
+                self.frame("hello", {"as_of": answers.now_text(), "catalog_version": 3})
             while not api.closed.is_set() and api.state != "disconnected":
                 with api.changed:
                     api.changed.wait(FRAME_S)

@@ -8,7 +8,7 @@ from tests.browser.fake_data import Customer, World
 from tests.browser.reading import UNREAD, VIEWS, open_view, text, texts, wait
 
 
-@pytest.mark.parametrize("state", [state for state in STATES if state not in ("loading", "disconnected")])
+@pytest.mark.parametrize("state", [state for state in STATES if state not in ("loading", "disconnected", "silent")])
 def test_no_state_invents_or_leaks_a_value(browser: webdriver.Chrome, state: str) -> None:
     with serving(state) as (_, address):
         for path in [*VIEWS, "/customers/acme", "/customers/massive-dynamic", "/customers/nobody"]:
@@ -58,6 +58,32 @@ def test_loading_shows_no_number(browser: webdriver.Chrome) -> None:
         browser.get(address)
         wait(browser, "no grey blocks", lambda: browser.find_elements("css selector", ".ghost"))
         assert not any(letter.isdigit() for letter in text(browser, ".tiles").replace("80 % or more", ""))
+
+
+def test_a_silent_stream_counts_as_cut(browser: webdriver.Chrome) -> None:
+    """An open connection proves nothing: after ten seconds without a word the page says that it hears none."""
+    with serving("load") as (api, address):
+        open_view(browser, address, "/")
+        wait(browser, "not live", lambda: text(browser, ".chip.state").startswith("Live"))
+        api.state = "silent"
+        kept = text(browser, ".tile.lead")
+        wait(browser, "the silence is not told", lambda: "Not connected since" in text(browser, ".strip.bad"))
+        assert text(browser, ".chip.state") == "Reconnecting…"
+        since, now = browser.execute_script(
+            "return [document.querySelector('.strip.bad').innerText.match(/since (\\S+)\\./)[1], Date.now()]"
+        )
+        assert seconds_since(browser, since, now) >= 10, "the time of the last frame is told, not that of the cut"
+        assert len(kept) == len(text(browser, ".tile.lead"))
+        api.state = "load"
+        browser.find_element("css selector", ".strip.bad button").click()
+        wait(browser, "it does not heal", lambda: text(browser, ".chip.state").startswith("Live"))
+        assert texts(browser, ".strip.bad") == []
+
+
+def seconds_since(driver: webdriver.Chrome, clock: str, now_ms: int) -> float:
+    """From a time of day in the viewer's zone until now."""
+    script = "return new Date(new Date(arguments[1]).toDateString() + ' ' + arguments[0]).getTime()"
+    return float(now_ms - driver.execute_script(script, clock, now_ms)) / 1000 % 86_400
 
 
 def test_a_page_that_is_left_lets_its_stream_go(browser: webdriver.Chrome) -> None:
