@@ -1,7 +1,6 @@
 """axe-core in the page: what it finds against WCAG 2.2 AA and its best practices, as lines to read.
 
-Where axe cannot tell the contrast of a text it says so; such texts are findings too, except those that it could not
-tell because the browser draws nothing of them (they are clipped to a pixel for readers of the screen).
+Where axe cannot tell the contrast of a text, mostly since something lies on it, that is a finding too.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,8 @@ COLOURS = ("color-contrast",)
 """The rules whose answer depends on colours only."""
 _RUN = """
 const [options, done] = arguments;
-axe.run(document, options).then(({ violations, incomplete }) => done({ violations, incomplete }), (e) => done(String(e)));
+const kept = ({ violations, incomplete }) => done({ violations, incomplete });
+axe.run(document, options).then(kept, (error) => done(String(error)));
 """
 
 

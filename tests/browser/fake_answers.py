@@ -113,7 +113,13 @@ def pipeline(world: World, freshness_s: float, *, failing: bool) -> Answer:
 
 def _partition(number: int, one: Mapping[str, int]) -> Answer:
     counted = one["end"] - one["lag"]
-    held = {"offset": counted, "key_hash": "9f31c07ae2", "age_s": lag_s(one), "attempts": 3, "reason": "retrying in 2 s"}
+    held = {
+        "offset": counted,
+        "key_hash": "9f31c07ae2",
+        "age_s": lag_s(one),
+        "attempts": 3,
+        "reason": "retrying in 2 s",
+    }
     return {
         "topic": "usage-events",
         "partition": number,

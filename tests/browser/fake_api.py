@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -97,7 +97,7 @@ class FakeApi:
             raise Failing("not ready: no catalog is registered yet")
         if self.state == "part_failed" and path == "/v1/alerts":
             raise Failing("alerts are being read, try again shortly")
-        fixed = {
+        fixed: dict[str, Callable[[], dict[str, Any]]] = {
             "/readyz": lambda: answers.readiness(configured=self.state != "unconfigured"),
             "/v1/overview": lambda: answers.overview(self.world, self.freshness_s),
             "/v1/customers": lambda: answers.customers(self.world, query),

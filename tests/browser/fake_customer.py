@@ -48,6 +48,7 @@ def _spend(customer: Customer, now: datetime, _: Mapping[str, str]) -> Answer:
         )
         if quantity and customer.plan
     ]
+    unpriced = [{"meter": "tokens", "group": {"model": "m-preview"}, "quantity": "48211"}]
     limit = Decimal(customer.limit or 0)
     marks = [{"rule": f"{p}%", "amount": f"{limit * p / 100:.2f}"} for p in (50, 80, 100)] if customer.limit else []
     return {
@@ -55,7 +56,7 @@ def _spend(customer: Customer, now: datetime, _: Mapping[str, str]) -> Answer:
         "plan": customer.plan,
         "currency": customer.currency,
         "lines": lines,
-        "unpriced": [{"meter": "tokens", "group": {"model": "m-preview"}, "quantity": "48211"}] if any(customer.quantities) else [],
+        "unpriced": unpriced if any(customer.quantities) else [],
         "total": customer.total,
         "credits_applied": customer.total and "0.00",
         "limit": customer.limit,

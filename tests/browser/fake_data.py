@@ -167,7 +167,7 @@ class World:
         for customer in self.customers.values():
             customer.quantities = [200_000 * quantity for quantity in customer.quantities]
             customer.limit = customer.limit and f"{int(Decimal(customer.limit)) * 200_000}.00"
-        self.counters.update({name: 10**12 for name in self.counters})
+        self.counters.update(dict.fromkeys(self.counters, 10**12))
         self.partitions = [{"end": 9_223_372_036_854, "lag": 2_500_000_123} for _ in self.partitions]
         self.rate = 1_234_567.8
         self.alerts.clear()

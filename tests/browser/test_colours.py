@@ -1,4 +1,4 @@
-"""The colours as the browser computes them: the set of each scheme, and its contrast on page and card (WCAG 1.4.3, 1.4.11)."""
+"""The colours as the browser computes them: the set of each scheme, and its contrast as WCAG 1.4.3 and 1.4.11 ask."""
 
 import re
 from collections.abc import Iterator
@@ -26,11 +26,12 @@ SETS = {
         "series-other": "#B2B7BD",
     },
 }  # fmt: skip
+TONES = ("good", "warning", "bad")
 READ = 4.5
 SEEN = 3.0
 PAIRS = [
-    *((one, ground, READ) for one in ("text", "muted", "accent", "good", "warning", "bad") for ground in ("page", "card")),
-    *((one, f"{one}-back", READ) for one in ("good", "warning", "bad")),
+    *((one, ground, READ) for one in ("text", "muted", "accent", *TONES) for ground in ("page", "card")),
+    *((one, f"{one}-back", READ) for one in TONES),
     ("on-accent", "accent", READ),
     *(("control", ground, SEEN) for ground in ("page", "card")),
     *((one, "track", SEEN) for one in ("accent", "warning", "bad")),
