@@ -35,7 +35,7 @@ return all.flatMap((e, i) => (e.matches("a[href], button, input, select, summary
 
 
 class Focus(NamedTuple):
-    """`ring`: how the focus is drawn; `seen`: all of it is in the window and under nothing; `place`: in the document."""
+    """`ring`: how the focus is drawn; `seen`: all of it is in the window, under nothing; `place`: in the document."""
 
     name: str
     ring: str
