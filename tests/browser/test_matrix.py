@@ -1,7 +1,7 @@
 """Every view in every state that people may see, wide and narrow, light and dark: words, layout, accessibility.
 
 A case is opened once and then looked at in each size and scheme, as a reader who turns a phone or changes the theme.
-In the dark the document is the one that axe saw in the light: there only the colours are asked again.
+In the dark the document is the one that was seen in the light: there only the colours are asked again.
 """
 
 import re
@@ -178,7 +178,9 @@ def says(driver: webdriver.Chrome, words: str) -> bool:
 
 
 def looked_at(driver: webdriver.Chrome, size: tuple[int, int], *, dark: bool) -> list[str]:
-    return findings(driver, COLOURS if dark else None) + defects(driver, touch=size == NARROW)
+    if dark:
+        return findings(driver, COLOURS)
+    return findings(driver) + defects(driver, touch=size == NARROW)
 
 
 def figures_are_muted(driver: webdriver.Chrome) -> bool:

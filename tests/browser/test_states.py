@@ -1,26 +1,10 @@
 """What the page says when not all is well, on a stand-in for the API that can be put into any state."""
 
-import pytest
 from selenium import webdriver
 
-from tests.browser.fake_api import STATES, serving
+from tests.browser.fake_api import serving
 from tests.browser.fake_data import Customer, World
-from tests.browser.reading import UNREAD, VIEWS, open_view, text, texts, wait
-
-
-@pytest.mark.parametrize("state", [state for state in STATES if state not in ("loading", "disconnected", "silent")])
-def test_no_state_invents_or_leaks_a_value(browser: webdriver.Chrome, state: str) -> None:
-    with serving(state) as (_, address):
-        for path in [*VIEWS, "/customers/acme", "/customers/massive-dynamic", "/customers/nobody"]:
-            open_view(browser, address, path)
-            assert not UNREAD.search(text(browser, "main")), f"{path}: {text(browser, 'main')}"
-
-
-def test_nothing_configured_names_the_commands(browser: webdriver.Chrome) -> None:
-    with serving("unconfigured") as (_, address):
-        open_view(browser, address, "/")
-        for command in ("billing check", "billing catalog apply", "billing send"):
-            assert command in text(browser, "main")
+from tests.browser.reading import VIEWS, open_view, text, texts, wait
 
 
 def test_no_events_fills_itself_when_one_arrives(browser: webdriver.Chrome) -> None:
@@ -30,13 +14,6 @@ def test_no_events_fills_itself_when_one_arrives(browser: webdriver.Chrome) -> N
         assert f"curl -i {address}/v1/events" in text(browser, ".command")
         api.world = World()
         wait(browser, "it stays empty", lambda: texts(browser, ".customers tbody tr"))
-
-
-def test_delayed_says_by_how_much(browser: webdriver.Chrome) -> None:
-    with serving("delayed") as (_, address):
-        open_view(browser, address, "/")
-        wait(browser, "the delay is not told", lambda: text(browser, ".chip.state") == "Delayed 4 s")
-        assert texts(browser, ".customers tbody tr")
 
 
 def test_one_failed_panel_leaves_the_others(browser: webdriver.Chrome) -> None:
@@ -51,13 +28,6 @@ def test_one_failed_panel_leaves_the_others(browser: webdriver.Chrome) -> None:
         api.state = "load"
         open_view(browser, address, "/")
         assert texts(browser, ".failed") == []
-
-
-def test_loading_shows_no_number(browser: webdriver.Chrome) -> None:
-    with serving("loading") as (_, address):
-        browser.get(address)
-        wait(browser, "no grey blocks", lambda: browser.find_elements("css selector", ".ghost"))
-        assert not any(letter.isdigit() for letter in text(browser, ".tiles").replace("80 % or more", ""))
 
 
 def test_a_silent_stream_counts_as_cut(browser: webdriver.Chrome) -> None:
