@@ -73,6 +73,12 @@ def test_modules_that_cannot_be_joined_are_refused(tmp_path: Path) -> None:
         load_assets(folder)
 
 
+def test_comments_are_not_sent(assets: Assets) -> None:
+    (module,) = (asset.content.decode() for path, asset in assets.files.items() if "/app." in path)
+    assert re.search(r"^const \w+ = .*;$", module, re.MULTILINE)
+    assert not re.search(r"^\s*//|; //|/\*\*", module, re.MULTILINE)
+
+
 def test_markup_carries_no_script_and_no_style(assets: Assets) -> None:
     markup = assets.html.decode()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", markup)
