@@ -31,10 +31,7 @@ export function TopBar({ route, state, now, actions, customer, theme }) {
   </div></header>`;
 }
 
-export function nextTheme(theme) {
-  const names = Object.keys(THEMES);
-  return names[(names.indexOf(theme) + 1) % names.length];
-}
+export const nextTheme = (theme) => ({ system: "light", light: "dark" })[theme] ?? "system";
 
 const knownIds = (state) => [...new Set(Object.entries(state.answers).flatMap(([path, entry]) => (path.startsWith("/v1/customers?") && entry.value ? entry.value.data.map((row) => row.customer) : [])))];
 
