@@ -25,9 +25,22 @@ def test_one_failed_panel_leaves_the_others(browser: webdriver.Chrome) -> None:
         wait(browser, "no frame", lambda: "unassigned" in text(browser, ".partitions tbody tr"))
         assert texts(browser, ".partitions tbody tr td.lag")[0] == "–"
         assert all(lag != "–" for lag in texts(browser, ".partitions tbody tr td.lag")[1:])
-        api.state = "load"
         open_view(browser, address, "/")
-        assert texts(browser, ".failed") == []
+        assert texts(browser, ".failed")
+        api.state = "load"
+        browser.find_element("css selector", ".failed button").click()
+        wait(browser, "the panel does not heal", lambda: not texts(browser, ".failed"))
+        assert texts(browser, ".alert-list li")
+
+
+def test_the_worst_partition_leads_and_the_others_keep_their_places(browser: webdriver.Chrome) -> None:
+    with serving("no_events") as (api, address):
+        for number, partition in enumerate(api.world.partitions):
+            partition.update(lag=4_000 if number == 5 else number % 4)
+        open_view(browser, address, "/pipeline")
+        wait(browser, "no frame", lambda: len(texts(browser, ".partitions td.name")) == 12)
+        others = [f"usage-events {number}" for number in range(12) if number != 5]
+        assert texts(browser, ".partitions td.name") == ["usage-events 5", *others]
 
 
 def test_a_silent_stream_counts_as_cut(browser: webdriver.Chrome) -> None:
