@@ -27,6 +27,7 @@ def test_one_failed_panel_leaves_the_others(browser: webdriver.Chrome) -> None:
         assert all(lag != "–" for lag in texts(browser, ".partitions tbody tr td.lag")[1:])
         open_view(browser, address, "/")
         assert texts(browser, ".failed")
+        browser.find_element("css selector", "button[aria-label=Pause]").click()  # or it would ask again by itself
         api.state = "load"
         browser.find_element("css selector", ".failed button").click()
         wait(browser, "the panel does not heal", lambda: not texts(browser, ".failed"))

@@ -84,6 +84,7 @@ def test_figures_take_the_places_of_grey_blocks(
 def test_figures_change_in_their_places(watcher: webdriver.Chrome, served: tuple[FakeApi, str], path: str) -> None:
     resize(watcher, *SIZES[0])
     loaded(watcher, served, path)
+    watcher.execute_script("document.querySelector('main table').scrollIntoView()")
     shifts(watcher)
     watcher.execute_async_script(f"setTimeout(arguments[0], {FRAMES_S * 1000})")
     found = shifts(watcher)
