@@ -250,7 +250,7 @@ function draw() {
 const VIEWS = { spend: [Spend, "Spend"], customer: [Customer], alerts: [Alerts, "Alerts"], pipeline: [Pipeline, "Pipeline"], lost: [Lost, "Not found"] };
 
 function Lost() {
-  return html`<h1>Not found</h1><p><a href="/">To the start</a></p>`;
+  return html`<h1>Not found</h1><p>No view has this address. <a href="/">To the start</a></p>`;
 }
 
 function nearest() {

@@ -59,7 +59,7 @@ export function Customer({ id, state, query, now, actions }) {
 }
 
 function Unknown({ id, actions }) {
-  return html`<${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
+  return html`<h1 class="id"><${Id} id=${id} most=${48} /></h1><${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
     <p><button onClick=${() => actions.find(id)}><${Icon} name="search" />Search again</button> <a href="/">All customers</a></p><//>`;
 }
 
