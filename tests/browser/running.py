@@ -29,7 +29,7 @@ CAUGHT_UP_S = 30.0
 
 
 class Running:
-    """Sends events all the time, except while `still`; `address` is where the API and the page are."""
+    """Sends events all the time, except while `still` or at rest; `address` is where the API and the page are."""
 
     def __init__(self, system: System, runner: asyncio.Runner, redis: EmbeddedRedis) -> None:
         self.redis = redis
@@ -39,6 +39,7 @@ class Running:
         self._client = httpx.Client(base_url=self.address, timeout=30)
         self._numbers = itertools.count()
         self._ended = threading.Event()
+        self._resting = threading.Event()
         self._sending = threading.Lock()
 
     def send(self, tokens: Mapping[str, int]) -> None:
@@ -86,8 +87,17 @@ class Running:
     def run(self, load: Mapping[str, int]) -> None:
         """Sends until `end`."""
         while not self._ended.wait(PACE_S):
+            if self._resting.is_set():
+                continue
             with self._sending:
                 self.send(load)
+
+    def rest(self) -> None:
+        """Sends no more until `go_on`."""
+        self._resting.set()
+
+    def go_on(self) -> None:
+        self._resting.clear()
 
     def end(self) -> None:
         self._ended.set()

@@ -1,7 +1,6 @@
 """The page on a running system: what it shows is what the API says, and what it does when the line is cut."""
 
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from tests.browser.reading import (
     wait,
 )
 from tests.browser.relay import relaying
-from tests.browser.running import COMPLETION_USD, Running, running
+from tests.browser.running import COMPLETION_USD, Running
 
 LIVE = ("Live", "Delayed")
 SOON_S = 3.0
@@ -33,13 +32,6 @@ ASKED_AT_FIRST = """
   return early.map((one) => new URL(one.name).pathname);
 """
 CUSTOMERS = ("acme", "globex", "himal", "hooli", "sakura")
-
-
-@pytest.fixture(scope="module")
-def system(browser: webdriver.Chrome) -> Iterator[Running]:
-    """It starts only where there is a browser to look at it."""
-    with running() as one:
-        yield one
 
 
 @pytest.fixture

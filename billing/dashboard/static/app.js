@@ -100,7 +100,9 @@ function refresh_s(path, entry) {
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
   if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
   if (path.includes("/events?")) return entry.value.data.some((event) => event.outcome === "pending") ? 3 : 10;
-  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return state.rows[route.id]?.at > entry.at ? 1 : 15;
+  const moved = route.view === "customer" && state.rows[route.id]?.at > entry.at;
+  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 1 : 15;
+  if (path.includes("window=")) return moved ? 3 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
 }
 
@@ -248,7 +250,7 @@ function draw() {
 const VIEWS = { spend: [Spend, "Spend"], customer: [Customer], alerts: [Alerts, "Alerts"], pipeline: [Pipeline, "Pipeline"], lost: [Lost, "Not found"] };
 
 function Lost() {
-  return html`<h1>Not found</h1><p><a href="/">To the start</a></p>`;
+  return html`<h1>Not found</h1><p>No view has this address. <a href="/">To the start</a></p>`;
 }
 
 function nearest() {

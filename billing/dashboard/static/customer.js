@@ -1,7 +1,7 @@
 // Customer: how much, for what, when does it stop, is access open?
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, compare, day, dayTime, duration, groupText, money, month, percentOfLimit, period, quantity, remaining, sumOf } from "./format.js";
+import { UNKNOWN, age, ago, compare, day, dayTime, groupText, money, month, percentOfLimit, period, quantity, remaining, sumOf } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
@@ -59,7 +59,7 @@ export function Customer({ id, state, query, now, actions }) {
 }
 
 function Unknown({ id, actions }) {
-  return html`<${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
+  return html`<h1 class="id"><${Id} id=${id} most=${48} /></h1><${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
     <p><button onClick=${() => actions.find(id)}><${Icon} name="search" />Search again</button> <a href="/">All customers</a></p><//>`;
 }
 
@@ -87,7 +87,7 @@ function Head({ spend, access, zone, latency_s, retry }) {
       ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
       ${value.plan && html`<div><dt>Plan</dt><dd>${value.plan}</dd></div>`}
     </dl>
-    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${duration(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
+    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${age(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
   </section>`;
 }
 

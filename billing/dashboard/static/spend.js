@@ -85,12 +85,13 @@ class Customers extends Ordered {
   render({ state, list, query, now, actions, path }, { inside }) {
     const filter = query.get("state") ?? "all";
     const order = query.get("order") ?? "-limit_share";
-    const shown = list?.value ? merged(list, state.rows).filter((row) => matches(row, filter)) : [];
+    const entry = (this.listed = list ?? this.listed); // until another list is there, the one at hand stands in its place
+    const shown = entry?.value ? merged(entry, state.rows).filter((row) => matches(row, filter)) : [];
     const known = new Map(shown.map((row) => [row.customer, row]));
     const rows = this.ordered(known, () => arranged(shown, order), order).map((id) => known.get(id));
     const several = new Set(rows.map((row) => row.currency)).size > 1;
     const filters = html`<${Choice} label="Show" options=${FILTERS} value=${filter} href=${(name) => withQuery(query, "state", name === "all" ? null : name)} />`;
-    return html`<${Panel} id="customers" title="Customers" entry=${list} rows=${12} retry=${() => actions.load(path)} side=${filters}>
+    return html`<${Panel} id="customers" title="Customers" entry=${list ?? (rows.length ? entry : undefined)} rows=${12} retry=${() => actions.load(path)} side=${filters}>
       ${query.get("q") && html`<p class="applied">Names with "${query.get("q")}" <a href=${withQuery(query, "q", null)}>Clear</a></p>`}
       ${rows.length === 0 ? html`<${NoMatch} query=${query} />` : html`
       <table class="cards customers" ...${this.hold}>
@@ -104,8 +105,8 @@ class Customers extends Ordered {
         </tr></thead>
         <tbody>${rows.map((row) => html`<${CustomerRow} key=${row.customer} row=${row} code=${several} now=${now} />`)}</tbody>
       </table>
-      <div class="foot"><span class="muted">${inside ? html`<${Icon} name="pause" />Order paused while you are in the table` : `${count(rows.length)} shown${list.value.next ? "" : ", all of them"}`}</span>
-        ${list.value.next && html`<button class="quiet" onClick=${actions.more}>Show more</button>`}</div>`}
+      <div class="foot"><span class="muted">${inside ? html`<${Icon} name="pause" />Order paused while you are in the table` : `${count(rows.length)} shown${entry.value.next ? "" : ", all of them"}`}</span>
+        ${entry.value.next && html`<button class="quiet" onClick=${actions.more}>Show more</button>`}</div>`}
     <//>`;
   }
 }
