@@ -123,7 +123,8 @@ def test_all_customers_and_the_sums_of_their_spend_are_true(browser: webdriver.C
 def row_texts(customer: Customer, now: datetime) -> list[str]:
     """Plan, spend, limit, access and share of the limit as a row of the table has them."""
     total, limit, currency = customer.total(now), customer.limit, customer.currency
-    access = f"Closed\nuntil 1 {customer.month(now)[1]:%b}" if customer.reason(now) == "limit reached" else "Open"
+    _, end = customer.month(now)
+    access = f"Closed\nuntil 1 {end:%b}" if customer.reason(now) == "limit reached" else "Open"
     if total is None:
         return ["– not priced", "–", "–", access, "– not priced"]
     spend = money_text(total, currency, code=True)
