@@ -86,6 +86,7 @@ def test_figures_change_in_their_places(watcher: webdriver.Chrome, served: tuple
     loaded(watcher, served, path)
     watcher.execute_script("document.querySelector('main table').scrollIntoView()")
     shifts(watcher)
+    served[0].world.partitions[7]["lag"] = 45  # it is held back soon, and then not any more
     watcher.execute_async_script(f"setTimeout(arguments[0], {FRAMES_S * 1000})")
     found = shifts(watcher)
     print(f"{path}: {found.score:.3f}")
