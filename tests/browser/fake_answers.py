@@ -68,7 +68,8 @@ def customers(world: World, query: Mapping[str, str]) -> Answer:
     rows = []
     for customer in world.customers.values():
         last = None if world.empty or not customer.spend else text_time(customer.last_event)
-        rows.append(customer.row() | {"last_event": last})
+        _, end = customer.period(datetime.now(UTC))
+        rows.append(customer.row() | {"resets_at": text_time(end), "last_event": last})
     rows = [r for r in rows if query.get("q", "").lower() in r["customer"].lower() and _stands(r, query.get("state"))]
     rows.sort(key=lambda r: Decimal(-1 if r["limit_share"] is None else r["limit_share"]), reverse=True)
     count = int(query.get("limit", "50"))
@@ -88,7 +89,8 @@ def _stands(row: Mapping[str, Any], state: str | None) -> bool:
 
 def alerts(world: World, query: Mapping[str, str]) -> Answer:
     chosen = [alert for alert in world.alerts if query.get("customer") in (None, alert["customer"])]
-    return {"data": sorted(chosen, key=lambda alert: str(alert["time"]), reverse=True)[:100], "next": None}
+    count = int(query.get("limit", "100"))
+    return {"data": sorted(chosen, key=lambda alert: str(alert["time"]), reverse=True)[:count], "next": None}
 
 
 def pipeline(world: World, freshness_s: float, *, failing: bool) -> Answer:
@@ -100,6 +102,7 @@ def pipeline(world: World, freshness_s: float, *, failing: bool) -> Answer:
         "partitions": partitions,
         "workers": 2,
         "events_per_s": round(world.rate, 1),
+        "in_per_s": round(world.rate, 1),
         "freshness_s": freshness_s,
         "lag": None if failing else world.lag,
         "latency_s": {"p50": 0.021, "p99": 0.084},

@@ -252,6 +252,7 @@ class World:
                     "currency": customer.currency,
                     "limit": customer.limit,
                     "time": text_time(now - timedelta(minutes=(100 - percent) * 31) if past else now),
+                    "latency_s": round(self.chance.uniform(0.02, 0.12), 3),
                 }
             )
         self.alerts += fired

@@ -44,7 +44,9 @@ async def test_the_frames_of_the_stand_in_hold_what_is_described() -> None:
     frame = answers.totals(api.world, rows, api.freshness_s)
     assert frame["rows"]
     for row in frame["rows"]:
-        assert problems(document, of("CustomerRow"), row | {"last_event": None}) == []
+        assert (
+            problems(document, of("CustomerRow"), row | {"last_event": None, "resets_at": "2026-12-01T00:00:00Z"}) == []
+        )
     for total in frame["currencies"]:
         assert problems(document, of("CurrencyTotals"), total) == []
     for alert in api.world.alerts:

@@ -97,8 +97,8 @@ def test_first_answers_travel_as_data(assets: Assets) -> None:
 
 def test_the_page_stays_within_its_budget(assets: Assets) -> None:
     assert len(gzip.compress(assets.html, 9)) + packed_bytes(assets, r"/page\..*css") <= 14_000
-    assert packed_bytes(assets, r"/app\.") <= 24 * 1024
-    assert packed_bytes(assets, r"/(preact|htm|uPlot)\.") <= 29_000
+    assert packed_bytes(assets, r"/app\.") <= 26_000
+    assert packed_bytes(assets, r"/(preact|htm|uPlot)\.") <= 28_000
     assert packed_bytes(assets, r"woff2$") <= 49_000
     assert len(assets.files) + 1 <= 10
 

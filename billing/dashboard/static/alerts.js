@@ -61,7 +61,7 @@ function AlertTable({ alerts, now, query }) {
   if (!alerts.length) return html`<p class="nothing">No alert ${query.size ? "matches. " : "yet. One appears here when a threshold of the catalog is reached."}${query.size > 0 && html`<a href="/alerts">Show all</a>`}</p>`;
   const several = new Set(alerts.map((a) => a.currency)).size > 1;
   return html`<table class="cards alerts-table"><thead><tr>
-      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th class="number">Took</th><th>Does</th></tr></thead>
+      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th class="number latency">Took</th><th>Does</th></tr></thead>
     <tbody>${alerts.map((alert) => html`<tr key=${alert.id}>
       <td class="when"><${Time} at=${alert.time}>${dayClock(alert.time)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
       <td class="name"><${Id} id=${alert.customer} href=${customerHref(alert.customer)} /></td>
