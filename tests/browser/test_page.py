@@ -26,6 +26,7 @@ from tests.browser.running import COMPLETION_USD, Running
 
 LIVE = ("Live", "Delayed")
 SOON_S = 3.0
+TWO_FRAMES = "(done) => requestAnimationFrame(() => requestAnimationFrame(done))"
 ASKED_AT_FIRST = """
   const [document] = performance.getEntriesByType("navigation");
   const early = performance.getEntriesByType("resource").filter((one) => one.startTime < document.responseEnd + 1000);
@@ -149,6 +150,20 @@ def test_an_event_is_drawn_soon(browser: webdriver.Chrome, system: Running, plac
         pixels = measure_at(browser, system, place, events=4)
     print(pixels.report(place))
     assert quantile(pixels.delays_s, 0.5) < SOON_S
+
+
+def test_the_cursor_of_a_chart_outlives_its_drawing(browser: webdriver.Chrome, base_url: str) -> None:
+    """A chart is drawn anew for another theme, another width, and when its library comes late."""
+    open_view(browser, base_url, "/customers/acme")
+    wait(browser, "not drawn", lambda: browser.find_elements("css selector", ".plot canvas"))
+    browser.find_element("css selector", ".plot").send_keys(Keys.ARROW_RIGHT)
+    wait(browser, "no cursor", lambda: text(browser, ".chart .at"))
+    named = text(browser, ".chart .at")
+    browser.execute_script("window.oldDrawing = document.querySelector('.plot canvas')")
+    browser.execute_script("dispatchEvent(new Event('themechange'))")
+    wait(browser, "not drawn anew", lambda: not browser.execute_script("return window.oldDrawing.isConnected"))
+    browser.execute_async_script(f"({TWO_FRAMES})(arguments[0])")
+    assert text(browser, ".chart .at") == named
 
 
 def test_lines_add_up_to_the_total_that_leads(browser: webdriver.Chrome, base_url: str) -> None:

@@ -99,13 +99,26 @@ export class Chart extends Component {
       const UPlot = await drawing();
       if (this.gone || !this.box.current) return;
       this.plot?.destroy();
+      this.building = true;
       this.plot = new UPlot(this.options(UPlot), this.data(), this.box.current);
+      requestAnimationFrame(this.built);
       if (this.state.failed) this.setState({ failed: false });
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
       this.setState({ failed: true, table: true });
     }
   };
+
+  /** A new drawing begins without a cursor: it gets the one that stood. */
+  built = () => {
+    this.building = false;
+    if (!this.gone) this.place(this.state.cursor);
+  };
+
+  place(cursor) {
+    const point = this.props.points[cursor];
+    if (point && this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(point), "x"), top: 10 }, false);
+  }
 
   resize() {
     const width = this.box.current.clientWidth;
@@ -139,7 +152,7 @@ export class Chart extends Component {
         return { fill: colour, stroke: colours.card, width: 1, paths: bars, points: { show: false } };
       })],
       hooks: {
-        setCursor: [(plot) => this.point(plot.cursor.idx ?? null)],
+        setCursor: [(plot) => this.building || this.point(plot.cursor.idx ?? null)],
         draw: [(plot) => this.hatch(plot, colours), (plot) => ceiling && drawCeiling(plot, ceiling, ink("--bad"), font)],
       },
     };
@@ -206,7 +219,7 @@ export class Chart extends Component {
     const from = this.state.cursor ?? (step > 0 ? -1 : points.length);
     const cursor = Math.min(points.length - 1, Math.max(0, from + step));
     this.point(cursor);
-    if (this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(points[cursor]), "x"), top: 10 }, false);
+    this.place(cursor);
   };
 
   render({ sentence, points, series, format, exactly = format, label, empty }, { cursor, table, failed }) {
