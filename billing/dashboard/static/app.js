@@ -101,7 +101,7 @@ function refresh_s(path, entry) {
   if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
   if (path.includes("/events?")) return entry.value.data.some((event) => event.outcome === "pending") ? 3 : 10;
   const moved = route.view === "customer" && state.rows[route.id]?.at > entry.at;
-  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 1 : 15;
+  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 0.3 : 15;
   if (path.includes("window=")) return moved ? 3 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
 }
