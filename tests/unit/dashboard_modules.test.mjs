@@ -102,6 +102,16 @@ test("older frames are dropped, newer ones win over the list", () => {
   assert.equal(store.merged(entry(at(6)), state.rows)[0].spend, "3.00");
 });
 
+test("a row that moved since the list had an event by then", () => {
+  const entry = { at: 0, value: { as_of: at(3), data: [row("a", "3.00", { last_event: at(1) }), row("b", "1.00", { last_event: at(1) })] } };
+  const frame = (second, spend) => ({ as_of: at(second), rows: [row("a", spend), row("b", "1.00")], currencies: [] });
+  let state = store.folded(store.initial(0), "totals", frame(4, "3.00"), 1000);
+  assert.deepEqual(store.merged(entry, state.rows).map((one) => one.last_event), [at(1), at(1)]);
+  state = store.folded(state, "totals", frame(5, "4.00"), 2000);
+  state = store.folded(state, "totals", frame(7, "4.00"), 3000);
+  assert.deepEqual(store.merged(entry, state.rows).map((one) => one.last_event), [at(5), at(1)]);
+});
+
 test("an alert shows once, whatever is repeated", () => {
   let state = store.initial(0);
   for (const id of ["1", "2", "1"]) state = store.folded(state, "alert", { id, time: at(Number(id)) }, 0);

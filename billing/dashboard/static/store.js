@@ -76,7 +76,8 @@ function foldTotals(state, data, now) {
   for (const row of data.rows) {
     const before = state.rows[row.customer];
     const same = before && ["spend", "allowed", "limit"].every((name) => before[name] === row[name]);
-    rows[row.customer] = { ...row, at: same ? before.at : now, asOf }; // `at`: since when it says so
+    // `at`: since when it says so; `movedAt`: the moment of the data in which it was seen to move
+    rows[row.customer] = { ...row, at: same ? before.at : now, asOf, movedAt: same ? before.movedAt : before && asOf };
   }
   return { ...state, rows, currencies: data.currencies, lag_s: data.lag_s ?? null, asOf: { ...state.asOf, totals: asOf } };
 }
@@ -126,12 +127,13 @@ export function health(state, now) {
 
 // ── Customers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The rows of a list answer with what the stream said since. */
+/** The rows of a list answer with what the stream said since; one that moved had an event, by then at the latest. */
 export function merged(entry, live) {
   const listed = Date.parse(entry.value.as_of);
   return entry.value.data.map((row) => {
     const newer = live[row.customer];
-    return newer?.asOf >= listed ? { ...row, ...newer } : row;
+    if (!(newer?.asOf >= listed)) return row;
+    return { ...row, ...newer, ...(newer.movedAt > listed ? { last_event: new Date(newer.movedAt).toISOString() } : {}) };
   });
 }
 
