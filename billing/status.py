@@ -191,9 +191,9 @@ class PipelineStatus:
         now_ms = self._now_ms()
         return {number: track.counted_up_to(bucket, now_ms) for number, track in self._tracks.partitions.items()}
 
-    def freshness_s(self) -> float | None:
-        """The same over everything."""
-        return self._bound_s(None, self._now_ms() - STALE_MS)
+    def freshness_s(self, bucket: int | None = None) -> float | None:
+        """The same as of the newest sample, over everything or of one bucket."""
+        return self._bound_s(bucket, self._now_ms() - STALE_MS)
 
     def _bound_s(self, bucket: int | None, asked_ms: int) -> float | None:
         now_ms = self._now_ms()
@@ -242,6 +242,7 @@ class PipelineStatus:
             "partitions": [self._partition(track, now_ms) for track in tracks],
             "workers": len(notices),
             "events_per_s": self.events_per_s(),
+            "in_per_s": self._history[-1]["in_per_s"] if self._history else None,
             "freshness_s": self.freshness_s(),
             "lag": self.lag(),
             "latency_s": _latency(notices),

@@ -15,7 +15,7 @@ from billing.api.services import Services
 from billing.api.shapes import CustomersAnswer
 from billing.api.tables import CUSTOMERS
 from billing.api.walks import ORDERS, Moments, read_page
-from billing.domain.timestamps import time_text
+from billing.domain.timestamps import instant_text, time_text
 from billing.standings import STATES, Row, matches
 
 PAGE_MAX = 1_000
@@ -53,7 +53,11 @@ def list_route(services: Services) -> Any:
             page = read_page(snapshot, moments, by, after or None, count, chosen)
         except CursorInvalid as error:
             raise invalid("after", "must be the next of an earlier answer in the same order") from error
-        data = [row.as_json() | {"last_event": await _last_event(services, row)} for row in page.rows]
+        data = [
+            row.as_json()
+            | {"resets_at": instant_text(row.period.end_s), "last_event": await _last_event(services, row)}
+            for row in page.rows
+        ]
         return {"data": data, "next": page.next, "as_of": time_text(page.as_of_ms * 1_000)}
 
     return customers

@@ -167,7 +167,7 @@ def customer_routes(services: Services) -> list[Any]:  # noqa: PLR0915 - one fun
 
         async def ask_reached() -> Mapping[int, int]:
             await services.status.fresh()
-            return services.status.reached(services.bucket_of(customer))
+            return services.status.reached(services.bucket_of(customer.id))
 
         try:
             data = await services.recent.find(customer.id, ask_reached, outcome=chosen, limit=count)

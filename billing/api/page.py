@@ -1,4 +1,4 @@
-"""The page: one document for its four addresses, and its files, compressed once."""
+"""The page: one document for its four addresses, with first answers in it, and its files, compressed once."""
 
 import gzip
 import hashlib
@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 
+from billing.api.first_answers import find_first_answers, first_paths
 from billing.api.parameters import RestOfPath
 from billing.api.problem_types import NOT_FOUND
 from billing.api.problems import Problem
@@ -37,11 +38,17 @@ class Page:
     """All files of the page, read once."""
 
     def __init__(self, assets: Assets) -> None:
-        self._document = _pack(Asset(assets.html, "text/html; charset=utf-8", cacheable=False))
+        self._assets = assets
         self._files = {path: _pack(asset) for path, asset in assets.files.items()}
 
-    def answer_document(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _answer(request, self._document)
+    async def answer_document(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The document with what its view asks first."""
+        paths = first_paths(request.scope["raw_path"].decode(), dict(request.query_params))
+        content = self._assets.html_with(await find_first_answers(request.app, paths))
+        headers = GUARDS | {"cache-control": "no-cache"}
+        if _takes_gzip(request):
+            content, headers = gzip.compress(content, 6, mtime=0), headers | {"content-encoding": "gzip"}
+        return Response(content, headers=headers, media_type="text/html")
 
     def answer_file(self, request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         """`name`: what follows the prefix. Raises Problem."""
@@ -65,21 +72,25 @@ def _answer(request: Request[Any, Any, Any], served: Served) -> Response[bytes]:
     if request.headers.get("if-none-match") == served.etag:
         return Response(b"", status_code=304, headers=headers, media_type=served.media_type)
     content = served.content
-    if served.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+    if served.packed is not None and _takes_gzip(request):
         content, headers = served.packed, headers | {"content-encoding": "gzip"}
     return Response(content, headers=headers, media_type=served.media_type)
+
+
+def _takes_gzip(request: Request[Any, Any, Any]) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 def page_routes(page: Page) -> list[Any]:
     """The route handlers of the page."""
 
-    @get(["/", "/alerts", "/pipeline"], include_in_schema=False, sync_to_thread=False)
-    def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return page.answer_document(request)
+    @get(["/", "/alerts", "/pipeline"], include_in_schema=False)
+    async def document(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await page.answer_document(request)
 
-    @get("/customers/{customer_id:path}", include_in_schema=False, sync_to_thread=False)
-    def of_customer(request: Request[Any, Any, Any], customer_id: RestOfPath) -> Response[bytes]:
-        return page.answer_document(request)
+    @get("/customers/{customer_id:path}", include_in_schema=False)
+    async def of_customer(request: Request[Any, Any, Any], customer_id: RestOfPath) -> Response[bytes]:
+        return await page.answer_document(request)
 
     @get(PREFIX + "{name:path}", include_in_schema=False, sync_to_thread=False)
     def asset(request: Request[Any, Any, Any], name: RestOfPath) -> Response[bytes]:

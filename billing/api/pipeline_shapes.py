@@ -63,6 +63,7 @@ class PipelineAnswer(TypedDict):
     partitions: list[PartitionRow]
     workers: Count
     events_per_s: Seconds
+    in_per_s: float | None
     freshness_s: Freshness
     lag: Count | None
     latency_s: Latency

@@ -105,11 +105,11 @@ class Services:
         """To be made before the state is read: how much a reading from now on may lack."""
         asked_ms = self.clock.now_ms()
         await self.status.fresh()
-        return Mark(self.status.lag_s(self.bucket_of(customer), asked_ms=asked_ms), self.clock)
+        return Mark(self.status.lag_s(self.bucket_of(customer.id), asked_ms=asked_ms), self.clock)
 
-    def bucket_of(self, customer: Customer) -> int:
+    def bucket_of(self, customer_id: str) -> int:
         """Where the engine keeps the customer."""
-        return bucket_of(customer.id.encode(), self.config.engine.buckets)
+        return bucket_of(customer_id.encode(), self.config.engine.buckets)
 
 
 class Mark:

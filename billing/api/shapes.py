@@ -150,6 +150,7 @@ class CustomerRow(TypedDict):
     limit_share: Annotated[Decimal | None, Meta(description="Of the limit; 1 is all of it. Null without a limit.")]
     allowed: bool
     time_zone: str
+    resets_at: Annotated[Time, Meta(description="When the next period begins, and access opens again.")]
     last_event: Annotated[Time | None, Meta(description="Arrival of the newest counted event.")]
 
 

@@ -25,7 +25,7 @@ from billing.domain.timestamps import time_text
 from billing.standings import STATES, Row, matches, totals_frame
 
 FRAME_INTERVAL_S = 0.25
-PIPELINE_INTERVAL_S = 1.0
+TURNS_A_SECOND = round(1 / FRAME_INTERVAL_S)
 REPLAYED_MAX = 1_000
 TOP_MAX = 500
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -59,20 +59,24 @@ class Publisher:
             windows = self._hub.windows
             self._services.standings.watch(bool(windows))
             for window in windows:
-                self._show_totals(window)
+                self._show_totals(window, again=window.customer is not None and turn % TURNS_A_SECOND == 0)
             self._shown = {window: rows for window, rows in self._shown.items() if window in windows}
-            if turn % round(PIPELINE_INTERVAL_S / FRAME_INTERVAL_S) == 0 and self._hub.wants("pipeline"):
+            if turn % TURNS_A_SECOND == 0 and self._hub.wants("pipeline"):
                 self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
             turn += 1
             await asyncio.sleep(FRAME_INTERVAL_S)
 
-    def _show_totals(self, window: Window) -> None:
+    def _show_totals(self, window: Window, *, again: bool) -> None:
+        """Where values changed, and `again` where none did: one customer's data has an age of its own."""
         snapshot = self._services.standings.snapshot
         if not snapshot.as_of_ms:
             return
         frame = totals_frame(snapshot, select(snapshot.rows, window), self._services.status.freshness_s())
         values = orjson.dumps([frame["rows"], frame["currencies"]])
-        if self._shown.get(window) != values:
+        if window.customer is not None:
+            bucket = self._services.bucket_of(window.customer)
+            frame["lag_s"] = self._services.status.freshness_s(bucket)
+        if again or self._shown.get(window) != values:
             self._shown[window] = values
             self._hub.show_totals(window, encode_frame("totals", frame))
 

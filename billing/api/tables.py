@@ -91,7 +91,10 @@ def _cell(value: Any) -> str:
 
 CUSTOMERS = Table(
     name="customers",
-    columns=("customer", "plan", "spend", "currency", "limit", "limit_share", "allowed", "time_zone", "last_event"),
+    columns=(
+        *("customer", "plan", "spend", "currency", "limit", "limit_share", "allowed", "time_zone", "resets_at"),
+        "last_event",
+    ),
     cursor="after",
 )
 USAGE = Table(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 STATIC = Path(__file__).parent / "static"
 PREFIX = "/assets/"
@@ -58,10 +58,11 @@ class Assets:
         """The file at an address path such as `/assets/page.1f0c….css`; None if there is none."""
         return self.files.get(path)
 
-    def html_with(self, answers: Mapping[str, Any]) -> bytes:
-        """The document that carries first answers, by request path, as data that is not executed."""
-        data = json.dumps(answers, separators=(",", ":")).replace("<", "\\u003c").encode()
-        return self.html.replace(_SNAPSHOT, b'<script type="application/json" id="snapshot">%s</script>' % data)
+    def html_with(self, answers: Mapping[str, bytes]) -> bytes:
+        """The document that carries first answers, JSON texts by request path, as data that is not executed."""
+        data = b",".join(b"%s:%s" % (json.dumps(path).encode(), text) for path, text in answers.items())
+        safe = data.replace(b"<", b"\\u003c")
+        return self.html.replace(_SNAPSHOT, b'<script type="application/json" id="snapshot">{%s}</script>' % safe)
 
 
 def load_assets(folder: Path = STATIC) -> Assets:

@@ -9,6 +9,7 @@ Written against aiokafka 0.14, which is pinned; `tests/integration/test_kafka_ad
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
@@ -178,9 +179,10 @@ async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
     """Leaves the group and closes; where the servers do not answer in time, or it is broken inside, just closes."""
     await asyncio.sleep(0)  # a task of the consumer that was not begun yet would pass its cancellation on to us
     try:
-        async with asyncio.timeout(within_s):
-            await consumer.stop()
-        return
+        with _cancellations_of_ours():
+            async with asyncio.timeout(within_s):
+                await consumer.stop()
+            return
     except (TimeoutError, KafkaError):
         pass  # it waits for an answer to its join, or one of its tasks has ended with that error: close part by part
     coordinator = consumer._coordinator
@@ -191,9 +193,24 @@ async def stop_consumer(consumer: AIOKafkaConsumer, within_s: float) -> None:
             async with asyncio.timeout(FAREWELL_S):
                 await coordinator._maybe_leave_group()
     if consumer._fetcher is not None:
-        with contextlib.suppress(KafkaError):  # what its task has ended with: that is why it is closed
+        with contextlib.suppress(KafkaError), _cancellations_of_ours():  # what its task has ended with: that is why
             await consumer._fetcher.close()
+        if under_way := set(consumer._fetcher._pending_tasks):
+            for task in under_way:
+                task.cancel()
+            await asyncio.wait(under_way)
     await consumer._client.close()
+
+
+@contextlib.contextmanager
+def _cancellations_of_ours() -> Iterator[None]:
+    """Lets through only who cancels us: a fetch that the consumer cancels at its end passes that on to its caller."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 def sends_no_more(producer: AIOKafkaProducer) -> bool:

@@ -25,6 +25,11 @@ from tests.browser.relay import relaying
 from tests.browser.running import COMPLETION_USD, Running, running
 
 LIVE = ("Live", "Delayed")
+ASKED_AT_FIRST = """
+  const [document] = performance.getEntriesByType("navigation");
+  const early = performance.getEntriesByType("resource").filter((one) => one.startTime < document.responseEnd + 1000);
+  return early.map((one) => new URL(one.name).pathname);
+"""
 CUSTOMERS = ("acme", "globex", "himal", "hooli", "sakura")
 
 
@@ -60,6 +65,17 @@ def test_every_view_shows_figures_and_complains_of_nothing(browser: webdriver.Ch
     assert requested_hosts(browser) == {urlsplit(base_url).netloc}
 
 
+def test_the_first_paint_needs_no_request_for_its_figures(browser: webdriver.Chrome, system: Running) -> None:
+    """The document carries them."""
+    open_view(browser, system.address, "/")
+    for path in [*VIEWS, first_customer(browser)]:
+        open_view(browser, system.address, path)
+        answers = set(browser.execute_script("return JSON.parse(document.getElementById('snapshot').textContent)"))
+        asked = browser.execute_script(ASKED_AT_FIRST)
+        assert answers
+        assert not {one.partition("?")[0] for one in answers} & set(asked), f"{path} asks for what its document carries"
+
+
 def test_the_nearest_to_its_limit_comes_first(browser: webdriver.Chrome, base_url: str) -> None:
     open_view(browser, base_url, "/")
     shares = [int(share.removesuffix(" %")) for share in texts(browser, ".customers .percent")]
@@ -86,7 +102,8 @@ def test_the_figures_of_every_customer_are_those_of_the_api(browser: webdriver.C
             assert amount(spend) == Decimal(row["spend"])
             assert spend.startswith(row["currency"])
             assert limit == "–" if row["limit"] is None else amount(limit) == Decimal(row["limit"])
-            assert access == ("Open" if row["allowed"] else "Closed")
+            assert access.split("\n")[0] == ("Open" if row["allowed"] else "Closed")
+            assert ("until" in access) is not row["allowed"]
         assert not listed["himal"]["allowed"]
         totals = [Decimal(one["spend"]) for one in system.get("/v1/overview")["currencies"]]
         assert sorted(map(amount, texts(browser, ".tile.lead .amount"))) == sorted(totals)

@@ -541,9 +541,11 @@ async def test_a_reader_follows_a_topic_that_grows(
     monkeypatch.setattr(kafka_reader, "METADATA_MAX_AGE_MS", 200)
     name = new_name("topic")
     await ensure_topics(kafka_apache, [TopicSpec(name, 1)])
-    async with sender(kafka_apache) as out, reader(kafka_apache, name) as whole, reader(
-        kafka_apache, name, partitions=[0]
-    ) as narrow:
+    async with (
+        sender(kafka_apache) as out,
+        reader(kafka_apache, name) as whole,
+        reader(kafka_apache, name, partitions=[0]) as narrow,
+    ):
         await out.send(messages(name, range(10)))
         for each in (whole, narrow):
             each.seek(0, 0)

@@ -34,6 +34,14 @@ test("what is left of a limit is exact and never below 0", () => {
   assert.equal(format.remaining("500.01", "500.00"), "0.000000000000");
 });
 
+test("sums are exact, whatever their size and sign", () => {
+  assert.equal(format.sumOf(["9007199254740993.05", "0.000000000001", "-0.000000000001"]), "9007199254740993.050000000000");
+  assert.equal(format.sumOf(["0.1", "0.2"]), "0.300000000000");
+  assert.equal(format.sumOf(["-1.5", "0.25"]), "-1.250000000000");
+  assert.equal(format.sumOf([]), "0.000000000000");
+  assert.equal(format.money(format.sumOf(["9007199254740993", "0.05"]), "USD"), "$9,007,199,254,740,993.05");
+});
+
 test("decimals compare exactly", () => {
   assert.equal(format.compare("0.000000000001", "0.000000000002"), -1);
   assert.equal(format.compare("900719925474099.1", "900719925474099.10"), 0);
@@ -120,6 +128,16 @@ test("the chip tells the age of the data, not of the connection", () => {
   state = store.cut(state, 9000, 11000);
   assert.equal(store.health(state, 9000).kind, "cut");
   assert.equal(state.connection.since, 7000);
+});
+
+test("on a customer's page the age is that of the customer's data", () => {
+  const open = store.connected(store.initial(0), 0);
+  const totals = { as_of: "2026-11-24T19:00:00Z", freshness_s: 9, rows: [], currencies: [] };
+  assert.equal(store.health(store.folded(open, "totals", totals, 100), 100).age_s, 9);
+  const own = store.folded(open, "totals", { ...totals, lag_s: 0.3 }, 100);
+  assert.deepEqual(store.health(own, 100), { kind: "live", age_s: 0.3, silence_s: 0 });
+  assert.equal(store.health(store.folded(own, "pipeline", { as_of: totals.as_of, freshness_s: 9, partitions: [] }, 200), 200).age_s, 0.3);
+  assert.equal(store.health(store.folded(own, "totals", totals, 300), 300).age_s, 9);
 });
 
 test("a failed answer keeps the value from before", () => {

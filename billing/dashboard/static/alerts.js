@@ -1,7 +1,7 @@
 // Alerts: what fired, when, how fast, and what it does.
 
 import { Component } from "./vendor/preact.mjs";
-import { ago, count, dayTime, clock, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
+import { ago, count, dayTime, duration, clock, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { Chip, Choice, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
@@ -40,7 +40,7 @@ export class Alerts extends Component {
     const held = scrollY > 200 && shownAt !== null ? wanted.filter((a) => Date.parse(a.time) > shownAt) : [];
     if (!held.length && wanted.length) this.state.shownAt = Date.parse(wanted[0].time);
     return html`<h1>Alerts</h1><p class="sub">Newest first. Times are in your zone, ${ownZone()}.</p>
-      <${Panel} id="alerts" title="Fired" entry=${entry} rows=${10} retry=${() => actions.load(path)} side=${html`<${Filters} query=${query} />`}>
+      <${Panel} id="alerts" title="Fired" entry=${entry} rows=${10} retry=${() => actions.load(path)} side=${html`<${Filters} query=${query} actions=${actions} />`}>
         ${held.length > 0 && html`<button class="new-alerts" onClick=${() => { this.setState({ shownAt: Infinity }); scrollTo({ top: 0 }); }}>${count(held.length)} new</button>`}
         <${AlertTable} alerts=${wanted.filter((a) => !held.includes(a))} now=${now} query=${query} />
       <//>`;
@@ -50,9 +50,10 @@ export class Alerts extends Component {
 const LEVELS = [["all", "All"], ["warning", "80 % or more"], ["bad", "Limit reached"]];
 const matchesLevel = (alert, level) => level === "all" || toneOfAlert(alert) === level || (level === "warning" && toneOfAlert(alert) === "bad");
 
-function Filters({ query }) {
+function Filters({ query, actions }) {
   return html`<span class="side">
     ${query.get("customer") && html`<span class="applied">Only <${Id} id=${query.get("customer")} /> <a href=${address("/alerts", query, { customer: null })}>Clear</a></span>`}
+    <input class="only" type="search" list="known" placeholder="Only customer" aria-label="Only of customer" value=${query.get("customer") ?? ""} onChange=${(e) => actions.go(address("/alerts", query, { customer: e.target.value.trim() || null }))} />
     <${Choice} label="Threshold" options=${LEVELS} value=${query.get("level") ?? "all"} href=${(level) => address("/alerts", query, { level: level === "all" ? null : level })} /></span>`;
 }
 
@@ -60,12 +61,13 @@ function AlertTable({ alerts, now, query }) {
   if (!alerts.length) return html`<p class="nothing">No alert ${query.size ? "matches. " : "yet. One appears here when a threshold of the catalog is reached."}${query.size > 0 && html`<a href="/alerts">Show all</a>`}</p>`;
   const several = new Set(alerts.map((a) => a.currency)).size > 1;
   return html`<table class="cards alerts-table"><thead><tr>
-      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th>Does</th></tr></thead>
+      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th class="number">Took</th><th>Does</th></tr></thead>
     <tbody>${alerts.map((alert) => html`<tr key=${alert.id}>
       <td class="when"><${Time} at=${alert.time}>${dayTime(alert.time)}:${clock(alert.time).slice(-2)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
       <td class="name"><${Id} id=${alert.customer} href=${customerHref(alert.customer)} /></td>
       <td class="threshold">${thresholdText(alert, { code: several })}</td>
       <td class="number spend">${money(alert.spend, alert.currency, { code: several })}</td>
+      <td class="number latency muted">${duration(alert.latency_s)}</td>
       <td class="effect"><${Chip} tone=${toneOfAlert(alert)}>${effect(alert)}<//></td></tr>`)}</tbody></table>`;
 }
 

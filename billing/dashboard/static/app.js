@@ -59,7 +59,7 @@ function opened(moved) {
   if (route.view === "customer") sessionStorage.setItem("customer", (lastCustomer = route.id));
   const lists = Object.keys(state.answers).filter((path) => path === READY || path === OVERVIEW || path.startsWith("/v1/customers?"));
   state = keepAnswers(state, [...needs(), ...lists]);
-  if (!same) state = { ...state, rows: {} };
+  if (!same) state = { ...state, rows: {}, lag_s: null };
   loadAll();
   if (!document.hidden) stream.open(streamPath());
   draw();

@@ -26,6 +26,9 @@ function drawing() {
   return loading;
 }
 
+/** A float of the axis as plain digits. */
+const tickText = (value) => Number(value.toPrecision(15)).toLocaleString("en-US", { useGrouping: false, maximumFractionDigits: 12 });
+
 /** The colour that a custom property has under the current theme. */
 function ink(name) {
   const probe = document.body.appendChild(document.createElement("i"));
@@ -51,7 +54,7 @@ export function stacked(columns) {
 }
 
 /**
- * points: [{at (ms), end (ms)?, values: [number|null], soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
+ * points: [{at (ms), end (ms)?, values: [number or plain decimal string, or null], soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
  * to] in ms, format(value) for axis and cursor, label(point) for its time, ceiling: {value, text}? and zone for the axis.
  * A point with an end is a window: it stands in its middle. With `ticks(ms, zone)` the axis names points, else minutes.
  */
@@ -86,7 +89,7 @@ export class Chart extends Component {
 
   data() {
     const { points, series, kind } = this.props;
-    const columns = series.map((_, i) => points.map((point) => point.values[i]));
+    const columns = series.map((_, i) => points.map(({ values }) => (values[i] === null ? null : Number(values[i]))));
     const drawn = kind === "bars" ? stacked(columns).reverse() : columns;
     return [points.map(middleOf), ...drawn];
   }
@@ -128,7 +131,7 @@ export class Chart extends Component {
       scales: { x: { time: true, range: () => this.props.span.map((at) => at / 1000) }, y: { range: (_, low, high) => this.rise(UPlot, low, high) } },
       axes: [
         { ...axis, grid: { show: false }, size: 28, space: 76, ...(ticks ? { splits: (_, axis, low, high) => this.splits((high - low) / (width / 86), high), values: (_, at) => at.map((s) => ticks(this.props.points.find((point) => middleOf(point) === s)?.at ?? s * 1000, zone)) } : { incrs: TICKS_S, values: (_, at) => at.map((s) => hourMinute(s * 1000, zone)) }) },
-        { ...axis, grid: { stroke: colours.grid, width: 1 }, space: 36, size: (_, texts) => this.gutter(texts, font), values: (_, values) => values.map((v) => (v === null ? "" : format(v))) },
+        { ...axis, grid: { stroke: colours.grid, width: 1 }, space: 36, size: (_, texts) => this.gutter(texts, font), values: (_, values) => values.map((v) => (v === null ? "" : format(tickText(v)))) },
       ],
       series: [{}, ...order.map((i) => {
         const colour = ink(SERIES[Math.min(i, SERIES.length - 1)]);
@@ -170,7 +173,7 @@ export class Chart extends Component {
   hatch(plot, colours) {
     const last = this.props.points.at(-1);
     if (this.props.kind !== "bars" || !last?.soFar) return;
-    const total = last.values.reduce((sum, value) => sum + Math.max(0, value ?? 0), 0);
+    const total = last.values.reduce((sum, value) => sum + Math.max(0, Number(value ?? 0)), 0);
     const [top, bottom] = [total, 0].map((value) => plot.valToPos(value, "y", true));
     const pen = plot.ctx;
     const middle = plot.valToPos(middleOf(last), "x", true);

@@ -34,11 +34,19 @@ export function compare(a, b) {
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }
 
+/** The plain decimal string of an integer in units of 10^-12. */
+export function plain(size) {
+  const digits = String(size < 0n ? -size : size).padStart(SCALE + 1, "0");
+  return `${size < 0n ? "-" : ""}${digits.slice(0, -SCALE)}.${digits.slice(-SCALE)}`;
+}
+
+/** The exact sum of plain decimal strings, as one. */
+export const sumOf = (texts) => plain(texts.reduce((sum, text) => sum + scaled(text), 0n));
+
 /** What is left of the limit: a plain decimal string, never below 0. */
 export function remaining(spend, limit) {
   const rest = scaled(limit) - scaled(spend);
-  const digits = String(rest > 0n ? rest : 0n).padStart(SCALE + 1, "0");
-  return `${digits.slice(0, -SCALE)}.${digits.slice(-SCALE)}`;
+  return plain(rest > 0n ? rest : 0n);
 }
 
 /** Spend as whole percents of the limit, rounded down, or null without a limit. A limit of 0 is always reached. */

@@ -22,7 +22,7 @@ export function TopBar({ route, state, now, actions, customer, theme }) {
     <nav aria-label="Views">${links.map(([name, href, text]) => (href
       ? html`<a key=${name} href=${href} aria-current=${route.view === name ? "page" : undefined}>${text}</a>`
       : html`<button key=${name} class="link" onClick=${() => actions.find("")}>${text}</button>`))}</nav>
-    <${Find} actions=${actions} known=${knownIds(state)} />
+    <${Find} actions=${actions} known=${knownIds(state)} text=${route.query.get("q") ?? ""} />
     <div class="controls">
       <${StateChip} state=${state} now=${now} />
       <button class="quiet square" aria-label=${state.paused ? "Resume" : "Pause"} title=${state.paused ? "Resume live updates" : "Pause live updates"} onClick=${actions.togglePause}><${Icon} name=${state.paused ? "play" : "pause"} /></button>
@@ -50,6 +50,10 @@ class Find extends Component {
   input = createRef();
   componentDidMount() {
     addEventListener("keydown", this.key);
+    this.input.current.value = this.props.text;
+  }
+  componentDidUpdate(before) {
+    if (before.text !== this.props.text) this.input.current.value = this.props.text;
   }
   componentWillUnmount() {
     removeEventListener("keydown", this.key);

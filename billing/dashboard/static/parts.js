@@ -4,7 +4,7 @@
 
 import { Component, createRef, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
-import { UNKNOWN, ago, percentOfLimit, shareOfLimit, shortened } from "./format.js";
+import { UNKNOWN, ago, day, dayTime, percentOfLimit, quantity, shareOfLimit, shortened } from "./format.js";
 
 export const html = htm.bind(h);
 
@@ -30,10 +30,11 @@ export function Chip({ tone, icon = tone, children }) {
   return html`<span class="chip ${tone}"><${Icon} name=${icon} />${children}</span>`;
 }
 
-export function Access({ allowed, closes = true }) {
+/** Where it is closed, it says until when. */
+export function Access({ allowed, until, zone }) {
   if (allowed == null) return html`<span class="muted">${UNKNOWN} unknown</span>`;
   if (allowed) return html`<${Chip} tone="good">Open<//>`;
-  return html`<${Chip} tone=${closes ? "bad" : "warning"}>${closes ? "Closed" : "Over limit"}<//>`;
+  return html`<${Chip} tone="bad">Closed<//>${until && html`<span class="until muted">until <time datetime=${until} title=${`${dayTime(until, zone)} ${zone}`}>${day(until, zone)}</time></span>`}`;
 }
 
 const toneOf = (percent) => (percent >= 100 ? "bad" : percent >= 80 ? "warning" : "accent");
@@ -69,6 +70,12 @@ export function Id({ id, href, most }) {
   const text = shortened(id, most);
   const title = text === id ? undefined : id;
   return href ? html`<a href=${href} title=${title}>${text}</a>` : html`<span title=${title}>${text}</span>`;
+}
+
+/** A quantity; where digits are left out, all of them are told to pointer, focus and screen reader. */
+export function Quantity({ of }) {
+  const { text, exact } = quantity(of);
+  return text === exact ? text : html`<span title=${exact} tabindex="0" role="text" aria-label=${exact}>${text}</span>`;
 }
 
 /** An address with one or more of its parameters changed; null takes one away. */

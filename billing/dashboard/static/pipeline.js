@@ -107,7 +107,7 @@ function Partition({ partition: p, trend: moves }) {
 }
 
 function Balance({ events }) {
-  const parts = [["counted", events.counted], ["duplicates", events.duplicates_dropped], ["unmetered", events.unmetered], ["rejected", events.dead_lettered, "#rejected"], ["in flight", events.in_flight, "#partitions"]];
+  const parts = [["counted", events.counted, "/"], ["duplicates", events.duplicates_dropped], ["unmetered", events.unmetered], ["rejected", events.dead_lettered, "#rejected"], ["in flight", events.in_flight, "#partitions"]];
   return html`<p class="panel balance"><b>${count(events.accepted)} accepted =</b>
     ${parts.map(([word, number, href], i) => html`${i ? " + " : " "}<span key=${word} class="term">${href ? html`<a href=${href}>${count(number)} ${word}</a>` : `${count(number)} ${word}`}</span>`)}</p>`;
 }

@@ -9,7 +9,7 @@ const FILTERS = [["all", "All"], ["near", "80 % or more"], ["at", "At limit"], [
 const ORDERS = ["-limit_share", "-spend"];
 const AUDITS = { equal: "good", different: "bad", unknown: "warning" };
 export const OVERVIEW = "/v1/overview";
-export const NEWEST_ALERTS = "/v1/alerts?order=-time";
+export const NEWEST_ALERTS = "/v1/alerts?order=-time&limit=8";
 
 export function spendPath(query, rows = 50) {
   const order = ORDERS.includes(query.get("order")) ? query.get("order") : "-limit_share";
@@ -125,7 +125,7 @@ function CustomerRow({ row, code, now }) {
     <td class="number spend">${unpriced ? html`<span class="muted">${UNKNOWN}</span>` : money(row.spend, row.currency, { code })}</td>
     <td class="number limit">${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
     <td class="of-limit">${unpriced ? html`<span class="muted">${UNKNOWN} not priced</span>` : html`<${Share} row=${row} />`}</td>
-    <td class="access"><${Access} allowed=${row.allowed} /></td>
+    <td class="access"><${Access} allowed=${row.allowed} until=${row.resets_at} zone=${row.time_zone} /></td>
     <td class="last number muted"><${Ago} at=${row.last_event} now=${now} /></td>
   <//>`;
 }

@@ -19,6 +19,7 @@ export function initial(now) {
     connection: { kind: "connecting", since: now, retryAt: null },
     frameAt: null,
     freshness_s: null,
+    lag_s: null,
     asOf: { totals: 0, pipeline: 0 },
     rows: {},
     currencies: null,
@@ -73,7 +74,7 @@ function foldTotals(state, data, now) {
   if (asOf < state.asOf.totals) return state;
   const rows = { ...state.rows };
   for (const row of data.rows) rows[row.customer] = { ...row, at: now, asOf };
-  return { ...state, rows, currencies: data.currencies, asOf: { ...state.asOf, totals: asOf } };
+  return { ...state, rows, currencies: data.currencies, lag_s: data.lag_s ?? null, asOf: { ...state.asOf, totals: asOf } };
 }
 
 function foldAlert(state, data) {
@@ -102,10 +103,14 @@ export function paused(state, on, now) {
   return { ...state, paused: on ? { since: now, waiting: 0 } : null };
 }
 
-/** What the chip says: kind is "connecting", "paused", "cut", "delayed" or "live"; age_s is the age of the data. */
+/**
+ * What the chip says: kind is "connecting", "paused", "cut", "delayed" or "live"; age_s is the age of the data, on a
+ * customer's page of that customer's.
+ */
 export function health(state, now) {
   const silence_s = state.frameAt === null ? 0 : (now - state.frameAt) / 1000;
-  const age_s = state.freshness_s === null ? null : state.freshness_s + (silence_s > PING_S ? silence_s : 0);
+  const told_s = state.lag_s ?? state.freshness_s;
+  const age_s = told_s === null ? null : told_s + (silence_s > PING_S ? silence_s : 0);
   const kind = () => {
     if (state.paused) return "paused";
     if (state.connection.kind === "cut") return "cut";
@@ -173,12 +178,12 @@ export function newestAlerts(entry, live) {
 
 // ── Pipeline ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The samples of the last five minutes, at most one a second: {at, per_s, lag, lags: {topic/partition: lag}}. */
+/** The samples of the last five minutes, at most one a second: {at, per_s, in_per_s, lag, lags: {topic/partition: lag}}. */
 export function sampled(samples, pipeline, now) {
   const last = samples.at(-1);
   if (last && now - last.at < 900) return samples;
   const lags = Object.fromEntries(pipeline.partitions.map((p) => [`${p.topic}/${p.partition}`, p.lag]));
-  const sample = { at: now, per_s: pipeline.events_per_s, lag: pipeline.lag, lags };
+  const sample = { at: now, per_s: pipeline.events_per_s, in_per_s: pipeline.in_per_s, lag: pipeline.lag, lags };
   return [...samples.filter((s) => now - s.at <= HISTORY_S * 1000), sample];
 }
 
