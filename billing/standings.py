@@ -6,9 +6,10 @@ by a pause of several times that, so that it never fills the process.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from billing.domain.customers import Customer
@@ -47,15 +48,11 @@ class Row:
     share: Fraction | None
     """Of the limit; None without one."""
     allowed: bool
+    state: str = field(init=False)
+    """`unpriced`, `none` (no limit), `at` (reached), `near` (80 % or more) or `open`; told once, asked very often."""
 
-    @property
-    def state(self) -> str:
-        """`unpriced`, `none` (no limit), `at` (reached), `near` (80 % or more) or `open`."""
-        if self.spend is None:
-            return "unpriced"
-        if self.share is None:
-            return "none"
-        return "at" if not self.allowed else "near" if self.share >= NEAR else "open"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", _state_of(self))
 
     def as_json(self) -> dict[str, Any]:
         customer, currency = self.customer, self.customer.currency
@@ -71,16 +68,45 @@ class Row:
         }
 
 
-@dataclass(frozen=True, slots=True)
+def _state_of(row: Row) -> str:
+    if row.spend is None:
+        return "unpriced"
+    if row.share is None:
+        return "none"
+    return "at" if not row.allowed else "near" if row.share >= NEAR else "open"
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """All rows as of one refresh."""
+    """All rows as of one refresh. What is asked of all of them is worked out once, whoever asks."""
 
     as_of_ms: int
     rows: tuple[Row, ...] = ()
     """By share of the limit, greatest first; then by currency and spend."""
 
+    def in_order(self, place: Callable[[Row], "Place"]) -> Sequence[Row]:
+        """All rows, by one of the places below."""
+        if place not in self._ordered:
+            self._ordered[place] = sorted(self.rows, key=place)
+        return self._ordered[place]
+
+    def of(self, customer: str) -> Row | None:
+        return self._by_customer.get(customer)
+
     def currencies(self) -> list[dict[str, Any]]:
         """One entry a currency, never added up across them."""
+        return self._currencies
+
+    @cached_property
+    def _ordered(self) -> dict[Callable[[Row], "Place"], Sequence[Row]]:
+        return {}
+
+    @cached_property
+    def _by_customer(self) -> dict[str, Row]:
+        return {row.customer.id: row for row in self.rows}
+
+    @cached_property
+    def _currencies(self) -> list[dict[str, Any]]:
         found: dict[str, list[Row]] = {}
         for row in self.rows:
             if row.spend is not None and row.customer.currency is not None:

@@ -6,6 +6,7 @@ silent, `reload {reason}` where a reader cannot go on from where it was.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import islice
 from typing import Annotated, Any
 
 import anyio
@@ -22,7 +23,7 @@ from billing.api.problems import Problem, invalid
 from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
-from billing.standings import STATES, Row, matches, totals_frame
+from billing.standings import STATES, Row, Snapshot, matches, totals_frame
 
 FRAME_INTERVAL_S = 0.25
 TURNS_A_SECOND = round(1 / FRAME_INTERVAL_S)
@@ -45,7 +46,8 @@ class Publisher:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._hub: Hub = services.hub
-        self._shown: dict[Window, bytes] = {}
+        self._shown: dict[Window, tuple[Snapshot, bytes]] = {}
+        """Of what the newest frame of each window was made, and its values."""
 
     def tell(self, alert: Alert) -> None:
         """A new alert goes out at once."""
@@ -67,31 +69,29 @@ class Publisher:
             await asyncio.sleep(FRAME_INTERVAL_S)
 
     def _show_totals(self, window: Window, *, again: bool) -> None:
-        """Where values changed, and `again` where none did: one customer's data has an age of its own."""
+        """Where values changed; where none did, only `again` (one customer's data has an age of its own) or to whom has
+        nothing yet."""
         snapshot = self._services.standings.snapshot
-        if not snapshot.as_of_ms:
+        again = again or not self._hub.holds(window)
+        seen, shown = self._shown.get(window, (None, b""))
+        if not snapshot.as_of_ms or (seen is snapshot and not again):
             return
-        frame = totals_frame(snapshot, select(snapshot.rows, window), self._services.status.freshness_s())
+        frame = totals_frame(snapshot, select(snapshot, window), self._services.status.freshness_s())
         values = orjson.dumps([frame["rows"], frame["currencies"]])
+        self._shown[window] = snapshot, values
         if window.customer is not None:
             bucket = self._services.bucket_of(window.customer)
             frame["lag_s"] = self._services.status.freshness_s(bucket)
-        if again or self._shown.get(window) != values:
-            self._shown[window] = values
+        if again or shown != values:
             self._hub.show_totals(window, encode_frame("totals", frame))
 
 
-def select(rows: tuple[Row, ...], window: Window) -> list[Row]:
+def select(snapshot: Snapshot, window: Window) -> list[Row]:
     """The rows of a window, in the order of the snapshot."""
-    chosen = []
-    for row in rows:
-        if window.customer is not None and row.customer.id != window.customer:
-            continue
-        if matches(row, state=window.state, currency=None, search=None):
-            chosen.append(row)
-            if len(chosen) == window.top:
-                break
-    return chosen
+    of_customer = None if window.customer is None else snapshot.of(window.customer)
+    rows = snapshot.rows if window.customer is None else () if of_customer is None else (of_customer,)
+    wanted = (row for row in rows if matches(row, state=window.state, currency=None, search=None))
+    return list(islice(wanted, window.top))
 
 
 def describe_pipeline(services: Services) -> dict[str, Any]:

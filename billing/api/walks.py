@@ -76,7 +76,7 @@ def read_page(
         if order in MOVING:
             snapshot = moments.go_on(as_of_ms, newest.as_of_ms) or newest
     key = ORDERS[order]
-    rows = sorted(filter(wanted, snapshot.rows), key=key)
+    rows = list(filter(wanted, snapshot.in_order(key)))
     try:
         first = 0 if behind is None else bisect_right(rows, behind, key=key)
     except TypeError as error:
