@@ -13,6 +13,7 @@ from perf.harness.cpu import cpu_s
 from perf.harness.isolated import standing_by
 from perf.harness.open_loop import Schedule, drive, sleep_until
 from perf.harness.outcome import Figures
+from perf.harness.paged import Due, Sight, WatchedPage, event_to_pixel, watched_page
 from perf.harness.servers import append_only
 from perf.harness.service import Service, service
 from perf.harness.stage import Stage
@@ -24,6 +25,8 @@ LEAD_S = 3.0
 """The processes are up; load and viewers get ready meanwhile."""
 WARM_S = 3.0
 """Standings are read, caches are filled."""
+PAGE_S = 6.0
+"""So long a page may take to open and to come to rest."""
 PARTITIONS = 4
 NEAR, AT = Look(state="near"), Look(state="at")
 FIRST_WATCHED = 10
@@ -44,15 +47,28 @@ class Viewing:
     sent: int = 0
     segments: int = 0
     cents: dict[str, int] = field(default_factory=dict)
+    """What each customer has spent when all that was sent is counted."""
+    before: dict[str, int] = field(default_factory=dict)
+    """The same without the newest segment."""
 
     def next_log(self, events: int) -> ViewersLog:
         """One more segment of the load, which counts as sent."""
         self.segments += 1
         log = ViewersLog(events, len(self.customers.names), self.events_planned, self.time_s, self.segments)
+        self.before = dict(self.cents)
         for name, cents in log.cents().items():
             self.cents[name] = self.cents.get(name, 0) + cents
         self.sent += events
         return log
+
+    def due(self, log: ViewersLog, schedule: Schedule) -> dict[str, Due]:
+        """Every amount that is true of a customer while the newest segment runs."""
+        found = {name: ([self.before.get(name, 0)], [0]) for name in self.customers.names}
+        for number, (name, cents) in enumerate(log.usages()):
+            amounts, due_us = found[name]
+            amounts.append(amounts[-1] + cents)
+            due_us.append(schedule.intended_us(number))
+        return {name: Due(*each) for name, each in found.items()}
 
     def truth(self, looks: Sequence[Look]) -> Truth:
         """What each look must show when all that was sent is counted."""
@@ -117,6 +133,48 @@ async def _sample(state: Viewing, viewers: int, *, events_per_s: int, seconds: f
         seen = tasks.create_task(watch(url=state.running.url, looks=looks, span=span, truth=truth)) if looks else None
     await state.running.until_counted(state.sent)
     return used.result() | ({} if seen is None else seen.result()) | load.result()
+
+
+def page_sample(state: Viewing, look: Look, *, events_per_s: int, seconds: float, drawn_s: float) -> Figures:
+    """The page at `look` in a browser: its costs for `seconds` under the load, then for `drawn_s` what is drawn and when.
+
+    Raises:
+        CheckFailed: it showed an amount that was never true, or the stream did.
+    """
+    path = "/" if look.customer is None else f"/customers/{look.customer}"
+    with watched_page(state.running.url) as page:
+        return state.portal.call(partial(_page_sample, state, look, page, path, events_per_s, seconds, drawn_s))
+
+
+async def _page_sample(
+    state: Viewing, look: Look, page: WatchedPage, path: str, events_per_s: int, seconds: float, drawn_s: float
+) -> dict[str, float]:
+    log = state.next_log(round(events_per_s * (WARM_S + PAGE_S + seconds + drawn_s)))
+    truth = state.truth([look])
+    async with standing_by(drive, watch_streams) as (send, watch), asyncio.TaskGroup() as tasks:
+        schedule = Schedule.soon(events_per_s, lead_s=LEAD_S, warm_s=WARM_S + PAGE_S)
+        span = Span(schedule.judged_from_us, schedule.judged_from_us + round(seconds * 1e6))
+        load = tasks.create_task(
+            send(bootstrap=state.bootstrap, topic=state.running.topic, log=log, schedule=schedule)
+        )
+        seen = tasks.create_task(watch(url=state.running.url, looks=[look], span=span, truth=truth))
+        due = await asyncio.to_thread(state.due, log, schedule)
+        await sleep_until(schedule.start_us)
+        looked = await asyncio.to_thread(_look_at, page, path, span, drawn_s)
+    await state.running.until_counted(state.sent)
+    costs, sights = looked
+    frames_per_s = seen.result()["frames_per_s"]
+    costs["script_ms_per_frame"] = costs["script_ms_per_s"] / frames_per_s
+    return costs | {"frames_per_s": frames_per_s} | event_to_pixel(sights, due) | load.result()
+
+
+def _look_at(page: WatchedPage, path: str, span: Span, drawn_s: float) -> tuple[dict[str, float], list[Sight]]:
+    first_ms = page.open(path)
+    begin = page.size()
+    costs = page.costs(span.seconds)
+    end = page.size()
+    costs |= end | {"first_amount_ms": first_ms, "heap_growth": end["heap_bytes"] / begin["heap_bytes"]}
+    return costs, page.sights(drawn_s)
 
 
 async def shares(pids: dict[str, int], span: Span) -> dict[str, float]:
