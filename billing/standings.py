@@ -1,10 +1,11 @@
 """Who spends what: all customers at once, refreshed while somebody looks, ordered once for everybody.
 
-A customer's row is computed again only when its total has changed. A refresh takes as long as it takes and is followed
-by a pause of several times that, so that it never fills the process.
+A customer's row is computed again only when its total has changed. A refresh is followed by a pause of many times what
+it took, so that it never fills the process. Meanwhile the few that somebody looks at are read again and again.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,7 +22,9 @@ from billing.store import Statement, Store, access_of
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
-PAUSE_FACTOR = 4.0
+PAUSE_FACTOR = 30.0
+"""So many times the processor time that a refresh takes: it gets about 3 % of a core, however many customers there are.
+Who waits for an answer of Redis, or for a turn, uses none."""
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
 CALLS_AT_ONCE = 8
@@ -93,6 +96,14 @@ class Snapshot:
             self._ordered[place] = sorted(self.rows, key=place)
         return self._ordered[place]
 
+    def in_state(self, state: str | None) -> Sequence[Row]:
+        """The rows that pass this filter; all, if there is none."""
+        if state is None:
+            return self.rows
+        if state not in self._in_state:
+            self._in_state[state] = [row for row in self.rows if matches(row, state=state, currency=None, search=None)]
+        return self._in_state[state]
+
     def of(self, customer: str) -> Row | None:
         return self._by_customer.get(customer)
 
@@ -102,6 +113,10 @@ class Snapshot:
 
     @cached_property
     def _ordered(self) -> dict[Callable[[Row], "Place"], Sequence[Row]]:
+        return {}
+
+    @cached_property
+    def _in_state(self) -> dict[str, Sequence[Row]]:
         return {}
 
     @cached_property
@@ -144,15 +159,15 @@ class Standings:
         self._begun = 0
         self._finished = 0
         self.snapshot = Snapshot(0)
+        self._newest = Snapshot(0)
         self._watched = False
 
     async def run(self, patiently: "Patience") -> None:
         """Refreshes for ever, while somebody looks or Redis does not answer, of which `patiently` tells."""
         await self._facts.wait_for_catalog()
-        loop = asyncio.get_running_loop()
         while True:
             self._wanted.clear()
-            begun_s = loop.time()
+            used_s = time.thread_time()
             self._begun += 1
             begun = self._begun
             came_through = await patiently(self._refresh)
@@ -160,7 +175,7 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (loop.time() - begun_s)))
+            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (time.thread_time() - used_s)))
             if came_through and not self._watched:
                 await self._wanted.wait()
 
@@ -181,6 +196,27 @@ class Standings:
             except TimeoutError:
                 pass  # as_of tells how old it is
         return self.snapshot
+
+    async def look_again(self, names: Iterable[str]) -> None:
+        """Reads these customers and no others; `newest` knows them then. Raises Unanswered."""
+        as_of_ms, catalog = self._clock.now_ms(), self._facts.catalog
+        now_s = as_of_ms // 1_000
+        customers = [catalog.customer(name) for name in names]
+        totals = await self._read_totals(customers, now_s)
+        known = {customer.id: await self._know(customer, totals, now_s) for customer in customers}
+        if catalog is self._catalog:  # else what is known is of the old one, until the next refresh
+            self._known |= known
+            self._newest = Snapshot(as_of_ms, tuple(each.row for each in known.values()))
+
+    def newest(self, rows: Sequence[Row]) -> tuple[int, list[Row]] | None:
+        """As of when these rows of the snapshot are known at the earliest, and as what. None: some of them were not
+        read with the others lately, so that they have no newest moment in common.
+        """
+        near, far = self._newest, self.snapshot
+        if near.as_of_ms < far.as_of_ms:
+            return far.as_of_ms, list(rows)
+        found = [newer for row in rows if (newer := near.of(row.customer.id)) is not None]
+        return (near.as_of_ms, found) if len(found) == len(rows) else None
 
     async def _refresh(self) -> None:
         as_of_ms = self._clock.now_ms()
@@ -333,13 +369,15 @@ def by_name(row: Row) -> Place:
     return (row.customer.id,)
 
 
-def totals_frame(snapshot: Snapshot, rows: Sequence[Row], freshness_s: float | None) -> dict[str, Any]:
+def totals_frame(
+    as_of_ms: int, rows: Iterable[Row], currencies: Sequence[Mapping[str, Any]], freshness_s: float | None
+) -> dict[str, Any]:
     """The content of a `totals` frame: whole values."""
     return {
-        "as_of": time_text(snapshot.as_of_ms * 1_000),
+        "as_of": time_text(as_of_ms * 1_000),
         "freshness_s": freshness_s,
         "rows": [row.as_json() for row in rows],
-        "currencies": snapshot.currencies(),
+        "currencies": currencies,
     }
 
 

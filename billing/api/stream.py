@@ -5,8 +5,8 @@ silent, `reload {reason}` where a reader cannot go on from where it was.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from itertools import islice
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -46,8 +46,8 @@ class Publisher:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._hub: Hub = services.hub
-        self._shown: dict[Window, tuple[Snapshot, bytes]] = {}
-        """Of what the newest frame of each window was made, and its values."""
+        self._shown: dict[Window, bytes] = {}
+        self._looking: asyncio.Future[bool] | None = None
 
     def tell(self, alert: Alert) -> None:
         """A new alert goes out at once."""
@@ -56,42 +56,62 @@ class Publisher:
 
     async def run(self) -> None:
         """For ever: at most four totals frames and one pipeline frame a second."""
+        clock_s = asyncio.get_running_loop().time
         turn = 0
         while True:
+            again_s = clock_s() + FRAME_INTERVAL_S
             windows = self._hub.windows
             self._services.standings.watch(bool(windows))
+            await self._look_again(windows)
             for window in windows:
                 self._show_totals(window, again=window.customer is not None and turn % TURNS_A_SECOND == 0)
-            self._shown = {window: rows for window, rows in self._shown.items() if window in windows}
+            self._shown = {window: shown for window, shown in self._shown.items() if window in windows}
             if turn % TURNS_A_SECOND == 0 and self._hub.wants("pipeline"):
                 self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
             turn += 1
-            await asyncio.sleep(FRAME_INTERVAL_S)
+            await asyncio.sleep(max(0.0, again_s - clock_s()))
+
+    async def _look_again(self, windows: Iterable[Window]) -> None:
+        """Who is looked at is read again; where Redis takes too long for that, all else goes on."""
+        standings = self._services.standings
+        names = {row.customer.id for window in windows for row in select(standings.snapshot, window)}
+        if names and self._looking is None:
+            look = partial(standings.look_again, names)
+            self._looking = asyncio.ensure_future(self._services.waiting.patience("redis")(look))
+        if self._looking is not None:
+            done, _ = await asyncio.wait([self._looking], timeout=FRAME_INTERVAL_S)
+            if done:
+                self._looking.result()
+                self._looking = None
 
     def _show_totals(self, window: Window, *, again: bool) -> None:
         """Where values changed; where none did, only `again` (one customer's data has an age of its own) or to whom has
-        nothing yet."""
-        snapshot = self._services.standings.snapshot
-        again = again or not self._hub.holds(window)
-        seen, shown = self._shown.get(window, (None, b""))
-        if not snapshot.as_of_ms or (seen is snapshot and not again):
+        nothing yet.
+        """
+        standings, status = self._services.standings, self._services.status
+        if not standings.snapshot.as_of_ms:
             return
-        frame = totals_frame(snapshot, select(snapshot, window), self._services.status.freshness_s())
-        values = orjson.dumps([frame["rows"], frame["currencies"]])
-        self._shown[window] = snapshot, values
+        rows, holds = select(standings.snapshot, window), self._hub.holds(window)
+        newest = standings.newest(rows)
+        if newest is None and holds:
+            return  # a frame of now would be older than the one before
+        as_of_ms, rows = newest or (standings.snapshot.as_of_ms, rows)
+        currencies = standings.snapshot.currencies()
+        frame = totals_frame(as_of_ms, rows, currencies, status.freshness_s())
+        values = orjson.dumps([frame["rows"], currencies])
         if window.customer is not None:
-            bucket = self._services.bucket_of(window.customer)
-            frame["lag_s"] = self._services.status.freshness_s(bucket)
-        if again or shown != values:
+            frame["lag_s"] = status.freshness_s(self._services.bucket_of(window.customer))
+        if again or not holds or self._shown.get(window) != values:
+            self._shown[window] = values
             self._hub.show_totals(window, encode_frame("totals", frame))
 
 
-def select(snapshot: Snapshot, window: Window) -> list[Row]:
+def select(snapshot: Snapshot, window: Window) -> Sequence[Row]:
     """The rows of a window, in the order of the snapshot."""
-    of_customer = None if window.customer is None else snapshot.of(window.customer)
-    rows = snapshot.rows if window.customer is None else () if of_customer is None else (of_customer,)
-    wanted = (row for row in rows if matches(row, state=window.state, currency=None, search=None))
-    return list(islice(wanted, window.top))
+    if window.customer is None:
+        return snapshot.in_state(window.state)[: window.top]
+    row = snapshot.of(window.customer)
+    return () if row is None or not matches(row, state=window.state, currency=None, search=None) else (row,)
 
 
 def describe_pipeline(services: Services) -> dict[str, Any]:

@@ -7,8 +7,8 @@ whose time lies before that of the one before, is a fault.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -20,6 +20,8 @@ EVENTS = frozenset({"hello", "ping", "totals", "alert", "pipeline"})
 """`reload` is not among them: no viewer here is slow."""
 
 GREETED_S = 30.0
+
+Answer = TypeVar("Answer")
 
 
 class Look(NamedTuple):
@@ -137,15 +139,23 @@ class StreamViewer(asyncio.Protocol):
 
 
 async def open_viewers(url: str, looks: Sequence[Look]) -> list[StreamViewer]:
-    """All of them, greeted."""
-    place, loop = urlsplit(url), asyncio.get_running_loop()
-    viewers = []
-    for look in looks:
-        _, viewer = await loop.create_connection(lambda look=look: StreamViewer(look), place.hostname, place.port)  # type: ignore[misc]
-        viewers.append(viewer)
-        greeted = asyncio.ensure_future(viewer.greeted.wait())
-        await asyncio.wait([greeted, viewer.ended], timeout=GREETED_S, return_when=asyncio.FIRST_COMPLETED)
-        if not greeted.done():
-            raise viewer.ended.exception() if viewer.ended.done() else CheckFailed(f"no hello at {look.path}")
+    """All of them, greeted. Raises CheckFailed."""
+    place, viewers = urlsplit(url), [StreamViewer(look) for look in looks]
+    for viewer in viewers:
+        await asyncio.get_running_loop().create_connection(lambda one=viewer: one, place.hostname, place.port)  # type: ignore[misc, arg-type]
+        async with asyncio.timeout(GREETED_S):
+            await ended_by(viewer.greeted.wait(), viewers)
     return viewers
 
+
+async def ended_by(work: Coroutine[Any, Any, Answer], viewers: Sequence[StreamViewer]) -> Answer:
+    """What `work` returns, unless a stream ends before. Raises CheckFailed."""
+    working = asyncio.ensure_future(work)
+    futures: list[asyncio.Future[Any]] = [working, *(each.ended for each in viewers)]
+    try:
+        done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        for future in done:
+            future.result()
+        return working.result()
+    finally:
+        working.cancel()

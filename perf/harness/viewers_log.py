@@ -76,17 +76,17 @@ class Customers:
 
 
 class ViewersLog(NamedTuple):
-    """`events` records of `count` customers at `time_s`; `events_planned` as of the whole run. Small to pickle."""
+    """`events` records of `size` customers at `time_s`; `events_planned` as of the whole run. Small to pickle."""
 
     events: int
-    count: int
+    size: int
     events_planned: int
     time_s: int
     seed: int
 
     @property
     def customers(self) -> Customers:
-        return Customers(self.count, self.events_planned)
+        return Customers(self.size, self.events_planned)
 
     def usages(self) -> Iterator[tuple[str, int]]:
         """Customer and cents of every event."""

@@ -132,7 +132,8 @@ async def _sample(state: Viewing, viewers: int, *, events_per_s: int, seconds: f
         used = tasks.create_task(shares(state.pids, span))
         seen = tasks.create_task(watch(url=state.running.url, looks=looks, span=span, truth=truth)) if looks else None
     await state.running.until_counted(state.sent)
-    return used.result() | ({} if seen is None else seen.result()) | load.result()
+    figures: dict[str, float] = used.result() | ({} if seen is None else seen.result()) | load.result()
+    return figures
 
 
 def page_sample(state: Viewing, look: Look, *, events_per_s: int, seconds: float, drawn_s: float) -> Figures:
@@ -165,7 +166,8 @@ async def _page_sample(
     costs, sights = looked
     frames_per_s = seen.result()["frames_per_s"]
     costs["script_ms_per_frame"] = costs["script_ms_per_s"] / frames_per_s
-    return costs | {"frames_per_s": frames_per_s} | event_to_pixel(sights, due) | load.result()
+    figures: dict[str, float] = costs | {"frames_per_s": frames_per_s} | event_to_pixel(sights, due) | load.result()
+    return figures
 
 
 def _look_at(page: WatchedPage, path: str, span: Span, drawn_s: float) -> tuple[dict[str, float], list[Sight]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from perf.harness.checks import CheckFailed
 from perf.harness.figures import percentile
 from perf.harness.open_loop import now_us, sleep_until
-from perf.harness.streams import Frame, Look, StreamViewer, open_viewers
+from perf.harness.streams import Frame, Look, StreamViewer, ended_by, open_viewers
 
 SHOWN_WITHIN_S = 30.0
 """So long after the load the last totals may still come."""
@@ -46,11 +46,7 @@ async def watch_streams(*, url: str, looks: Sequence[Look], span: Span, truth: T
         CheckFailed: a stream ended, a frame was none or came out of order, or a viewer was told something untrue.
     """
     viewers = await open_viewers(url, looks)
-    judging = asyncio.ensure_future(_judge(viewers, span, truth))
-    done, _ = await asyncio.wait([judging, *(each.ended for each in viewers)], return_when=asyncio.FIRST_COMPLETED)
-    for future in done:
-        future.result()  # what ended a stream
-    return judging.result()
+    return await ended_by(_judge(viewers, span, truth), viewers)
 
 
 async def _judge(viewers: Sequence[StreamViewer], span: Span, truth: Truth) -> dict[str, float]:
