@@ -5,7 +5,8 @@ silent, `reload {reason}` where a reader cannot go on from where it was.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import itertools
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from billing.api.problems import Problem, invalid
 from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
-from billing.standings import STATES, Row, Snapshot, matches, totals_frame
+from billing.rows import STATES, Row, Snapshot, matches, totals_frame
 
 FRAME_INTERVAL_S = 0.25
 TURNS_A_SECOND = round(1 / FRAME_INTERVAL_S)
@@ -47,7 +48,7 @@ class Publisher:
         self._services = services
         self._hub: Hub = services.hub
         self._shown: dict[Window, bytes] = {}
-        self._looking: asyncio.Future[bool] | None = None
+        self._looking: asyncio.Task[bool] | None = None
 
     def tell(self, alert: Alert) -> None:
         """A new alert goes out at once."""
@@ -57,32 +58,31 @@ class Publisher:
     async def run(self) -> None:
         """For ever: at most four totals frames and one pipeline frame a second."""
         clock_s = asyncio.get_running_loop().time
-        turn = 0
-        while True:
-            again_s = clock_s() + FRAME_INTERVAL_S
-            windows = self._hub.windows
-            self._services.standings.watch(bool(windows))
-            await self._look_again(windows)
-            for window in windows:
-                self._show_totals(window, again=window.customer is not None and turn % TURNS_A_SECOND == 0)
-            self._shown = {window: shown for window, shown in self._shown.items() if window in windows}
-            if turn % TURNS_A_SECOND == 0 and self._hub.wants("pipeline"):
-                self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
-            turn += 1
-            await asyncio.sleep(max(0.0, again_s - clock_s()))
+        async with asyncio.TaskGroup() as tasks:
+            for turn in itertools.count():
+                again_s = clock_s() + FRAME_INTERVAL_S
+                windows = self._hub.windows
+                self._services.standings.watch(bool(windows))
+                await self._look_again(tasks, windows)
+                self._show_all(windows, a_second_began=turn % TURNS_A_SECOND == 0)
+                await asyncio.sleep(max(0.0, again_s - clock_s()))
 
-    async def _look_again(self, windows: Iterable[Window]) -> None:
+    async def _look_again(self, tasks: asyncio.TaskGroup, windows: Iterable[Window]) -> None:
         """Who is looked at is read again; where Redis takes too long for that, all else goes on."""
         standings = self._services.standings
         names = {row.customer.id for window in windows for row in select(standings.snapshot, window)}
-        if names and self._looking is None:
-            look = partial(standings.look_again, names)
-            self._looking = asyncio.ensure_future(self._services.waiting.patience("redis")(look))
-        if self._looking is not None:
-            done, _ = await asyncio.wait([self._looking], timeout=FRAME_INTERVAL_S)
-            if done:
-                self._looking.result()
-                self._looking = None
+        if names and (self._looking is None or self._looking.done()):
+            look = self._services.waiting.patience("redis")(partial(standings.look_again, names))
+            self._looking = tasks.create_task(look)
+        if self._looking is not None and not self._looking.done():
+            await asyncio.wait([self._looking], timeout=FRAME_INTERVAL_S)
+
+    def _show_all(self, windows: Collection[Window], *, a_second_began: bool) -> None:
+        for window in windows:
+            self._show_totals(window, again=window.customer is not None and a_second_began)
+        self._shown = {window: shown for window, shown in self._shown.items() if window in windows}
+        if a_second_began and self._hub.wants("pipeline"):
+            self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
 
     def _show_totals(self, window: Window, *, again: bool) -> None:
         """Where values changed; where none did, only `again` (one customer's data has an age of its own) or to whom has

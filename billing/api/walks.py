@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from billing.api.ranks import CursorInvalid, decode_cursor, encode_cursor
-from billing.standings import Place, Row, Snapshot, by_name, by_share, by_spend
+from billing.rows import Place, Row, Snapshot, by_name, by_share, by_spend
 
 ORDERS: Mapping[str, Callable[[Row], Place]] = {"-spend": by_spend, "-limit_share": by_share, "customer": by_name}
 MOVING = frozenset({"-spend", "-limit_share"})

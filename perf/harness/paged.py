@@ -54,7 +54,7 @@ class WatchedPage:
     def open(self, path: str) -> float:
         """Returns after how many ms the first amount was drawn."""
         open_view(self._driver, self._address, path)
-        time.sleep(SETTLE_S)
+        time.sleep(SETTLE_S)  # time itself: what is drawn once is not what a frame costs
         return float(self._driver.execute_script("return window.firstAmountMs"))
 
     def costs(self, seconds: float) -> dict[str, float]:
@@ -67,7 +67,7 @@ class WatchedPage:
             "script_ms_per_s": (after["ScriptDuration"] - before["ScriptDuration"]) / elapsed_s * 1e3,
             "task_ms_per_s": (after["TaskDuration"] - before["TaskDuration"]) / elapsed_s * 1e3,
             "renders_per_s": (tells["renders"] - told["renders"]) / elapsed_s,
-            "long_tasks": tells["longTasks"] - told["longTasks"],
+            "long_tasks_per_min": (tells["longTasks"] - told["longTasks"]) / elapsed_s * 60,
             "longest_task_ms": tells["longestTaskMs"],
             "layout_shift": tells["layoutShift"] - told["layoutShift"],
         }
@@ -76,7 +76,8 @@ class WatchedPage:
         """After a garbage collection."""
         self._command("HeapProfiler.collectGarbage")
         metrics = self._metrics()
-        return {name: metrics[metric] for metric, name in FIGURES.items()}
+        elements = self._driver.execute_script("return document.querySelectorAll('*').length")
+        return {name: metrics[metric] for metric, name in FIGURES.items()} | {"elements": float(elements)}
 
     def sights(self, seconds: float) -> list[Sight]:
         """Every amount of a customer that is drawn meanwhile."""

@@ -103,9 +103,7 @@ def viewing(stage: Stage, *, customers: int, events_planned: int) -> Iterator[Vi
         append_only(stage.servers.redis_url),
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
-            service(
-                stage.servers, name, crowd.catalog(), partitions=PARTITIONS, session_s=stage.servers.session_s
-            )
+            service(stage.servers, name, crowd.catalog(), partitions=PARTITIONS, session_s=stage.servers.session_s)
         ) as running,
     ):
         pids = running.pids | stage.servers.pids
@@ -125,10 +123,9 @@ async def _sample(state: Viewing, viewers: int, *, events_per_s: int, seconds: f
     truth = state.truth(looks)
     async with standing_by(drive, watch_streams) as (send, watch), asyncio.TaskGroup() as tasks:
         schedule = Schedule.soon(events_per_s, lead_s=LEAD_S, warm_s=WARM_S)
-        span = Span(schedule.judged_from_us, schedule.intended_us(log.events))
-        load = tasks.create_task(
-            send(bootstrap=state.bootstrap, topic=state.running.topic, log=log, schedule=schedule)
-        )
+        end_us = schedule.intended_us(log.events)
+        span = Span(schedule.judged_from_us, end_us, end_us)
+        load = tasks.create_task(send(bootstrap=state.bootstrap, topic=state.running.topic, log=log, schedule=schedule))
         used = tasks.create_task(shares(state.pids, span))
         seen = tasks.create_task(watch(url=state.running.url, looks=looks, span=span, truth=truth)) if looks else None
     await state.running.until_counted(state.sent)
@@ -154,10 +151,9 @@ async def _page_sample(
     truth = state.truth([look])
     async with standing_by(drive, watch_streams) as (send, watch), asyncio.TaskGroup() as tasks:
         schedule = Schedule.soon(events_per_s, lead_s=LEAD_S, warm_s=WARM_S + PAGE_S)
-        span = Span(schedule.judged_from_us, schedule.judged_from_us + round(seconds * 1e6))
-        load = tasks.create_task(
-            send(bootstrap=state.bootstrap, topic=state.running.topic, log=log, schedule=schedule)
-        )
+        until_us = schedule.judged_from_us + round(seconds * 1e6)
+        span = Span(schedule.judged_from_us, until_us, schedule.intended_us(log.events))
+        load = tasks.create_task(send(bootstrap=state.bootstrap, topic=state.running.topic, log=log, schedule=schedule))
         seen = tasks.create_task(watch(url=state.running.url, looks=[look], span=span, truth=truth))
         due = await asyncio.to_thread(state.due, log, schedule)
         await sleep_until(schedule.start_us)

@@ -21,6 +21,8 @@ class Span(NamedTuple):
 
     from_us: int
     until_us: int
+    sent_us: int
+    """When the last event of the load is due, which may be later."""
 
     @property
     def seconds(self) -> float:
@@ -61,8 +63,10 @@ async def _judge(viewers: Sequence[StreamViewer], span: Span, truth: Truth) -> d
 async def _until_true(viewers: Sequence[StreamViewer], span: Span, truth: Truth) -> None:
     """Raises CheckFailed."""
     while untrue := next(((each.look, found) for each in viewers if (found := truth.untrue(each))), None):
-        if now_us() > span.until_us + SHOWN_WITHIN_S * 1e6:
-            raise CheckFailed(f"a viewer of {untrue[0].path} was told (told, true): {dict(list(untrue[1].items())[:5])}")
+        if now_us() > span.sent_us + SHOWN_WITHIN_S * 1e6:
+            raise CheckFailed(
+                f"a viewer of {untrue[0].path} was told (told, true): {dict(list(untrue[1].items())[:5])}"
+            )
         await asyncio.sleep(LOOK_S)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from billing.api.hub import Viewer, Window
 from billing.api.stream import Publisher
-from billing.standings import by_spend
+from billing.rows import by_spend
 from tests.unit.billing.test_api import Bench
 
 ACME = Window(customer="acme")

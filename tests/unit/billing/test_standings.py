@@ -5,7 +5,8 @@ import pytest
 
 from billing.api.services import Waiting
 from billing.facts import Facts, encode_catalog
-from billing.standings import Standings, by_spend, matches
+from billing.rows import by_spend, matches
+from billing.standings import Standings
 from billing.store import Store
 from engine import Reading
 from tests.unit.billing.fakes import (
