@@ -22,6 +22,10 @@ SCRIPTS = Path(__file__).parent
 BEFORE_PAGE = SCRIPTS.joinpath("paged_before.js").read_text(encoding="utf-8")
 WATCH = SCRIPTS.joinpath("paged_watch.js").read_text(encoding="utf-8")
 SETTLE_S = 2.0
+DURATIONS = {
+    "ScriptDuration": "script_ms_per_s", "RecalcStyleDuration": "style_ms_per_s", "LayoutDuration": "layout_ms_per_s",
+    "TaskDuration": "task_ms_per_s",
+}  # fmt: skip
 FIGURES = {"Nodes": "nodes", "JSHeapUsedSize": "heap_bytes"}
 
 
@@ -64,8 +68,7 @@ class WatchedPage:
         after, tells = self._metrics(), self._told()
         elapsed_s = after["Timestamp"] - before["Timestamp"]
         return {
-            "script_ms_per_s": (after["ScriptDuration"] - before["ScriptDuration"]) / elapsed_s * 1e3,
-            "task_ms_per_s": (after["TaskDuration"] - before["TaskDuration"]) / elapsed_s * 1e3,
+            **{name: (after[metric] - before[metric]) / elapsed_s * 1e3 for metric, name in DURATIONS.items()},
             "renders_per_s": (tells["renders"] - told["renders"]) / elapsed_s,
             "long_tasks_per_min": (tells["longTasks"] - told["longTasks"]) / elapsed_s * 60,
             "longest_task_ms": tells["longestTaskMs"],

@@ -134,7 +134,7 @@ async def _sample(state: Viewing, viewers: int, *, events_per_s: int, seconds: f
 
 
 def page_sample(state: Viewing, look: Look, *, events_per_s: int, seconds: float, drawn_s: float) -> Figures:
-    """The page at `look` in a browser: its costs for `seconds` under the load, then for `drawn_s` what is drawn and when.
+    """The page at `look` in a browser: its costs for `seconds` under the load, then for `drawn_s` what is drawn when.
 
     Raises:
         CheckFailed: it showed an amount that was never true, or the stream did.

@@ -1,4 +1,4 @@
-"""A hundred viewers of ten thousand customers: what they cost the API, what they get, and what the page costs in a browser.
+"""A hundred viewers of ten thousand customers: what they cost the API and get, and what the page costs in a browser.
 
 The service runs as its users run it; viewers are raw connections that read and check every frame. The page is measured
 with a headless Chromium, in samples of its own, since it takes a processor for itself now and then.
