@@ -153,9 +153,10 @@ async def test_who_is_looked_at_is_newer_than_the_others(standings: Standings, s
 
 
 async def test_what_is_looked_at_under_another_catalog_waits_for_the_next_refresh(
-    standings: Standings, facts: Facts
+    standings: Standings, state: FakeState, facts: Facts
 ) -> None:
     acme = (await standings.fresh()).rows[0]
+    state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(500))
     cheaper = catalog(CATALOG.replace(b'unit = "0.01"', b'unit = "0.001"'))
     facts.take(Record(encode_catalog("t", 2, 0, cheaper).value, b"catalog/2"))
     await standings.look_again(["acme"])
