@@ -18,8 +18,8 @@ from billing.store import Store
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
-PAUSE_FACTOR = 30.0
-"""So many times the processor time that a refresh takes: it gets at most 3 % of a core, however many customers there
+PAUSE_FACTOR = 40.0
+"""So many times the processor time that a refresh takes: it gets at most 2.5 % of a core, however many customers there
 are. Who waits for an answer of Redis, or for a turn, uses none."""
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
