@@ -1,28 +1,28 @@
 """Who spends what: all customers at once, refreshed while somebody looks, ordered once for everybody.
 
-A customer's row is computed again only when its total has changed. A refresh takes as long as it takes and is followed
-by a pause of several times that, so that it never fills the process.
+A customer's row is computed again only when its total has changed. A refresh is followed by a pause of many times what
+it took, so that it never fills the process. Meanwhile the few that somebody looks at are read again and again.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from billing.domain.customers import Customer
-from billing.domain.money import amount_text, plain
 from billing.domain.periods import Window
-from billing.domain.timestamps import time_text
 from billing.facts import Facts
-from billing.store import Statement, Store, access_of
+from billing.rows import Row, Snapshot, row_of
+from billing.store import Store
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
 PAUSE_MOST_S = 3.0
-"""However long a refresh took: Redis may have hung, and figures must not stay behind for several times that."""
-PAUSE_FACTOR = 4.0
+"""However many customers there are, and whatever else the process did meanwhile: their sums must not stay behind."""
+PAUSE_FACTOR = 40.0
+"""So many times the processor time that a refresh takes: it gets at most 2.5 % of a core until PAUSE_MOST_S. Who waits
+for an answer of Redis, or for a turn, uses none."""
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
 CALLS_AT_ONCE = 8
@@ -30,9 +30,10 @@ INDEX_EVERY_S = 2.0
 INDEX_FACTOR = 50.0
 """All names are asked for after so many times what that took, and after INDEX_EVERY_S at the latest: a new customer is
 seen at once where there are few."""
-NEAR = Fraction(8, 10)
+ROWS_AT_ONCE = 500
+"""So many are looked through before others of the process have a turn."""
+SHARE_UNIT = 10**160
 Answer = TypeVar("Answer")
-STATES = frozenset({"near", "at", "none", "unpriced"})
 
 
 class TotalsReader(Protocol):
@@ -40,66 +41,6 @@ class TotalsReader(Protocol):
 
     async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]: ...
     async def totals(self, wanted: Sequence[bytes], start_s: int, end_s: int) -> Sequence[Totals]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One customer in the current period. `spend` is None for one without prices."""
-
-    customer: Customer
-    period: Window
-    spend: Decimal | None
-    share: Fraction | None
-    """Of the limit; None without one."""
-    allowed: bool
-
-    @property
-    def state(self) -> str:
-        """`unpriced`, `none` (no limit), `at` (reached), `near` (80 % or more) or `open`."""
-        if self.spend is None:
-            return "unpriced"
-        if self.share is None:
-            return "none"
-        return "at" if not self.allowed else "near" if self.share >= NEAR else "open"
-
-    def as_json(self) -> dict[str, Any]:
-        customer, currency = self.customer, self.customer.currency
-        return {
-            "customer": customer.id,
-            "plan": None if customer.plan is None else customer.plan.name,
-            "spend": None if self.spend is None or currency is None else amount_text(self.spend, currency),
-            "currency": currency,
-            "limit": None if customer.limit is None or currency is None else amount_text(customer.limit, currency),
-            "limit_share": None if self.share is None else plain(self.share),
-            "allowed": self.allowed,
-            "time_zone": customer.time_zone.name,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All rows as of one refresh."""
-
-    as_of_ms: int
-    rows: tuple[Row, ...] = ()
-    """By share of the limit, greatest first; then by currency and spend."""
-
-    def currencies(self) -> list[dict[str, Any]]:
-        """One entry a currency, never added up across them."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            if row.spend is not None and row.customer.currency is not None:
-                found.setdefault(row.customer.currency, []).append(row)
-        return [
-            {
-                "currency": currency,
-                "spend": amount_text(sum((row.spend for row in rows if row.spend is not None), Decimal(0)), currency),
-                "customers": len(rows),
-                "at_limit": sum(row.state == "at" for row in rows),
-                "near_limit": sum(row.state in {"at", "near"} for row in rows),
-            }
-            for currency, rows in sorted(found.items())
-        ]
 
 
 class Standings:
@@ -114,21 +55,22 @@ class Standings:
         self._index: dict[str, tuple[int, ...]] = {}
         self._index_due_s = 0.0
         self._catalog: object = None
-        self._known: dict[str, tuple[object, Row]] = {}
+        self._known: dict[str, Known] = {}
         self._wanted = asyncio.Event()
         self._refreshed = asyncio.Condition()
         self._begun = 0
         self._finished = 0
         self.snapshot = Snapshot(0)
+        self._newest = Snapshot(0)
         self._watched = False
+        self._resting = False
 
     async def run(self, patiently: "Patience") -> None:
         """Refreshes for ever, while somebody looks or Redis does not answer, of which `patiently` tells."""
         await self._facts.wait_for_catalog()
-        loop = asyncio.get_running_loop()
         while True:
             self._wanted.clear()
-            begun_s = loop.time()
+            begun_s = time.thread_time()
             self._begun += 1
             begun = self._begun
             came_through = await patiently(self._refresh)
@@ -136,8 +78,10 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            took_s = loop.time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
-            await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * took_s)))
+            self._resting = True
+            used_s = time.thread_time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
+            await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * used_s)))
+            self._resting = False
             if came_through and not self._watched:
                 await self._wanted.wait()
 
@@ -148,8 +92,12 @@ class Standings:
             self._wanted.set()
 
     async def fresh(self, timeout_s: float = 2.0) -> Snapshot:
-        """A snapshot that is new enough, or the newest one if that takes too long."""
-        if self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
+        """A snapshot that is new enough, or the newest one if that takes too long.
+
+        While refreshes follow one another, and in the pause after one, the newest is as new as it gets: nobody waits.
+        """
+        newest_there_is = self.snapshot.as_of_ms and (self._watched or self._resting)
+        if not newest_there_is and self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
             wanted = self._begun + 1 if self._begun == self._finished else self._begun
             self._wanted.set()
             try:
@@ -158,6 +106,27 @@ class Standings:
             except TimeoutError:
                 pass  # as_of tells how old it is
         return self.snapshot
+
+    async def look_again(self, names: Iterable[str]) -> None:
+        """Reads these customers and no others; `newest` knows them then. Raises Unanswered."""
+        as_of_ms, catalog = self._clock.now_ms(), self._facts.catalog
+        now_s = as_of_ms // 1_000
+        customers = [catalog.customer(name) for name in names]
+        totals = await self._read_totals(customers, now_s)
+        known = {customer.id: await self._know(customer, totals, now_s) for customer in customers}
+        if catalog is self._catalog:  # else what is known is of the old one, until the next refresh
+            self._known |= known
+            self._newest = Snapshot(as_of_ms, tuple(each.row for each in known.values()))
+
+    def newest(self, rows: Sequence[Row]) -> tuple[int, list[Row]] | None:
+        """As of when these rows of the snapshot are known at the earliest, and as what. None: some of them were not
+        read with the others lately, so that they have no newest moment in common.
+        """
+        near, far = self._newest, self.snapshot
+        if near.as_of_ms < far.as_of_ms:
+            return far.as_of_ms, list(rows)
+        found = [newer for row in rows if (newer := near.of(row.customer.id)) is not None]
+        return (near.as_of_ms, found) if len(found) == len(rows) else None
 
     async def _refresh(self) -> None:
         as_of_ms = self._clock.now_ms()
@@ -170,9 +139,23 @@ class Standings:
         for name in self._index:
             if name not in customers:
                 customers[name] = catalog.customer(name)
-        totals = await self._read_totals(customers.values(), as_of_ms // 1_000)
-        rows = [await self._row(customer, totals, as_of_ms // 1_000) for customer in customers.values()]
-        self.snapshot = Snapshot(as_of_ms, tuple(sorted(rows, key=by_share)))
+        now_s = as_of_ms // 1_000
+        totals = await self._read_totals(customers.values(), now_s)
+        known = {}
+        for number, customer in enumerate(customers.values()):
+            known[customer.id] = await self._know(customer, totals, now_s)
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others have their turn
+        self.snapshot = Snapshot(as_of_ms, self._ordered(known))
+        self._known = known
+
+    def _ordered(self, known: Mapping[str, "Known"]) -> tuple[Row, ...]:
+        """By share. Most rows stand as they stood: in front, so that sorting only merges the others in."""
+        kept = [one for row in self.snapshot.rows if (one := known.get(row.customer.id)) is not None and one.row is row]
+        unmoved = {one.row.customer.id for one in kept}
+        moved = [one for name, one in known.items() if name not in unmoved]
+        ordered = sorted(kept + sorted(moved, key=_rank), key=_rank)
+        return tuple(one.row for one in ordered)
 
     async def _refresh_index(self) -> None:
         clock_s = asyncio.get_running_loop().time
@@ -211,76 +194,53 @@ class Standings:
                 raise answer
         return found
 
-    async def _row(self, customer: Customer, totals: Mapping[tuple[str, Window], Totals], now_s: int) -> Row:
+    async def _know(self, customer: Customer, totals: Mapping[tuple[str, Window], Totals], now_s: int) -> "Known":
+        """What is known still holds where the total is the same, and tells all; where there is none, no cell may."""
         period = customer.time_zone.month(now_s)
         total = totals.get((customer.id, period))
-        basis: object = (period, None if total is None else total.values)
+        basis = (period, None if total is None else total.values)
         known = self._known.get(customer.id)
+        has_cells = total is None and any(_touches(day, period) for day in self._index.get(customer.id, ()))
+        if known is not None and known.basis == basis and known.tells_all and not (has_cells and customer.priced):
+            return known
         usage = None if total is None else self._store.usage_of_total(customer, total)
-        has_cells = any(_touches(day, period) for day in self._index.get(customer.id, ()))
-        settled = usage is not None or not has_cells or not customer.priced
-        if known is not None and settled and known[0] == basis:
-            return known[1]
-        if usage is not None or not has_cells or not customer.priced:
-            statement = self._store.state_of(customer, period, usage or ())
-        else:
+        tells_all = usage is not None or total is None or not customer.priced
+        if usage is None and (has_cells or total is not None) and customer.priced:
             statement = await self._store.statement(customer, period)
+        else:
+            statement = self._store.state_of(customer, period, usage or ())
         row = row_of(statement)
-        self._known[customer.id] = (basis, row)
-        return row
+        if known is not None and known.row == row:
+            row = known.row
+        return Known(basis, tells_all, row, _place_of(row))
+
+
+class Known(NamedTuple):
+    """A customer's row, of what it was made, whether that tells everything, and where it stands by share."""
+
+    basis: object
+    tells_all: bool
+    row: Row
+    place: tuple[Any, ...]
+
+
+def _rank(known: Known) -> tuple[Any, ...]:
+    return known.place
+
+
+def _place_of(row: Row) -> tuple[Any, ...]:
+    """`by_share` in whole and decimal numbers, which compare many times as fast as fractions. Exact: both parts of a
+    share have 12 decimals and at most 64 digits before them, so no two differ by less than a SHARE_UNITth.
+    """
+    share = None if row.share is None else row.share.numerator * SHARE_UNIT // row.share.denominator
+    spend = Decimal(0) if row.spend is None else row.spend.copy_negate()
+    return row.share is None, -(share or 0), row.spend is None, row.customer.currency or "", spend, row.customer.id
 
 
 class Patience(Protocol):
     """Runs a step and says whether it came through; keeps what went wrong for people to see."""
 
     def __call__(self, step: Callable[[], Awaitable[None]], /) -> Awaitable[bool]: ...
-
-
-def row_of(statement: Statement) -> Row:
-    customer = statement.customer
-    spend = None if statement.spend is None else statement.spend.total
-    share = None
-    if spend is not None and customer.limit is not None:
-        share = Fraction(spend) / customer.limit if customer.limit else Fraction(1)
-    return Row(customer, statement.period, spend, share, access_of(statement).allowed)
-
-
-def matches(row: Row, *, state: str | None, currency: str | None, search: str | None) -> bool:
-    """Whether the row passes the filters; `near` holds those at their limit too."""
-    if state is not None and row.state != state and not (state == "near" and row.state == "at"):
-        return False
-    if currency is not None and row.customer.currency != currency:
-        return False
-    return search is None or search.lower() in row.customer.id.lower()
-
-
-Place = tuple[bool | str | Fraction, ...]
-"""Where a row stands in an order; no two rows stand in one place."""
-
-
-def by_spend(row: Row) -> Place:
-    """By currency first, since amounts of different currencies have no order; greatest spend first."""
-    return row.spend is None, row.customer.currency or "", -Fraction(row.spend or 0), row.customer.id
-
-
-def by_share(row: Row) -> Place:
-    """Greatest share of the limit first; those without a limit last."""
-    return row.share is None, -(row.share or Fraction(0)), *by_spend(row)
-
-
-def by_name(row: Row) -> Place:
-    """The one order in which no row ever moves."""
-    return (row.customer.id,)
-
-
-def totals_frame(snapshot: Snapshot, rows: Sequence[Row], freshness_s: float | None) -> dict[str, Any]:
-    """The content of a `totals` frame: whole values."""
-    return {
-        "as_of": time_text(snapshot.as_of_ms * 1_000),
-        "freshness_s": freshness_s,
-        "rows": [row.as_json() for row in rows],
-        "currencies": snapshot.currencies(),
-    }
 
 
 def _touches(day: int, period: Window) -> bool:

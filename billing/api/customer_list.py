@@ -16,7 +16,7 @@ from billing.api.shapes import CustomersAnswer
 from billing.api.tables import CUSTOMERS
 from billing.api.walks import ORDERS, Moments, read_page
 from billing.domain.timestamps import instant_text, time_text
-from billing.standings import STATES, Row, matches
+from billing.rows import STATES, Row, matches
 
 PAGE_MAX = 1_000
 

@@ -105,6 +105,10 @@ class Hub:
         for key in [key for key in self._last if key[1] is not None and key[1] not in looked_at]:
             del self._last[key]
 
+    def holds(self, window: Window) -> bool:
+        """Whether there is a frame for who comes to this window: it goes with the last who looked at it."""
+        return ("totals", window) in self._last
+
     def show_totals(self, window: Window, frame: bytes) -> None:
         self._last["totals", window] = frame
         for viewer in self._viewers:

@@ -1,7 +1,7 @@
 """What the routes share: everything an API process has, and how a process says what it waits for."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Waiting:
     def reasons(self) -> list[str]:
         return [f"{part}: {reason}" for part, reason in self._reasons.items()]
 
-    def patience(self, part: str) -> Callable[[Callable[[], Awaitable[None]]], Awaitable[bool]]:
+    def patience(self, part: str) -> Callable[[Callable[[], Awaitable[None]]], Coroutine[Any, Any, bool]]:
         """Runs steps of `part`; one that is not answered is noted, and told by False."""
 
         async def patiently(step: Callable[[], Awaitable[None]]) -> bool:

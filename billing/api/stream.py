@@ -5,7 +5,9 @@ silent, `reload {reason}` where a reader cannot go on from where it was.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import itertools
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -22,7 +24,7 @@ from billing.api.problems import Problem, invalid
 from billing.api.ranks import CursorInvalid
 from billing.api.services import Services
 from billing.domain.timestamps import time_text
-from billing.standings import STATES, Row, matches, totals_frame
+from billing.rows import STATES, Row, Snapshot, matches, totals_frame
 
 FRAME_INTERVAL_S = 0.25
 TURNS_A_SECOND = round(1 / FRAME_INTERVAL_S)
@@ -46,6 +48,7 @@ class Publisher:
         self._services = services
         self._hub: Hub = services.hub
         self._shown: dict[Window, bytes] = {}
+        self._looking: asyncio.Task[bool] | None = None
 
     def tell(self, alert: Alert) -> None:
         """A new alert goes out at once."""
@@ -54,44 +57,61 @@ class Publisher:
 
     async def run(self) -> None:
         """For ever: at most four totals frames and one pipeline frame a second."""
-        turn = 0
-        while True:
-            windows = self._hub.windows
-            self._services.standings.watch(bool(windows))
-            for window in windows:
-                self._show_totals(window, again=window.customer is not None and turn % TURNS_A_SECOND == 0)
-            self._shown = {window: rows for window, rows in self._shown.items() if window in windows}
-            if turn % TURNS_A_SECOND == 0 and self._hub.wants("pipeline"):
-                self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
-            turn += 1
-            await asyncio.sleep(FRAME_INTERVAL_S)
+        clock_s = asyncio.get_running_loop().time
+        async with asyncio.TaskGroup() as tasks:
+            for turn in itertools.count():
+                again_s = clock_s() + FRAME_INTERVAL_S
+                windows = self._hub.windows
+                self._services.standings.watch(bool(windows))
+                await self._look_again(tasks, windows)
+                self._show_all(windows, a_second_began=turn % TURNS_A_SECOND == 0)
+                await asyncio.sleep(max(0.0, again_s - clock_s()))
+
+    async def _look_again(self, tasks: asyncio.TaskGroup, windows: Iterable[Window]) -> None:
+        """Who is looked at is read again; where Redis takes too long for that, all else goes on."""
+        standings = self._services.standings
+        names = {row.customer.id for window in windows for row in select(standings.snapshot, window)}
+        if names and (self._looking is None or self._looking.done()):
+            look = self._services.waiting.patience("redis")(partial(standings.look_again, names))
+            self._looking = tasks.create_task(look)
+        if self._looking is not None and not self._looking.done():
+            await asyncio.wait([self._looking], timeout=FRAME_INTERVAL_S)
+
+    def _show_all(self, windows: Collection[Window], *, a_second_began: bool) -> None:
+        for window in windows:
+            self._show_totals(window, again=window.customer is not None and a_second_began)
+        self._shown = {window: shown for window, shown in self._shown.items() if window in windows}
+        if a_second_began and self._hub.wants("pipeline"):
+            self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
 
     def _show_totals(self, window: Window, *, again: bool) -> None:
-        """Where values changed, and `again` where none did: one customer's data has an age of its own."""
-        snapshot = self._services.standings.snapshot
-        if not snapshot.as_of_ms:
+        """Where values changed; where none did, only `again` (one customer's data has an age of its own) or to whom has
+        nothing yet.
+        """
+        standings, status = self._services.standings, self._services.status
+        if not standings.snapshot.as_of_ms:
             return
-        frame = totals_frame(snapshot, select(snapshot.rows, window), self._services.status.freshness_s())
-        values = orjson.dumps([frame["rows"], frame["currencies"]])
+        rows, holds = select(standings.snapshot, window), self._hub.holds(window)
+        newest = standings.newest(rows)
+        if newest is None and holds:
+            return  # a frame of now would be older than the one before
+        as_of_ms, rows = newest or (standings.snapshot.as_of_ms, rows)
+        currencies = standings.snapshot.currencies()
+        frame = totals_frame(as_of_ms, rows, currencies, status.freshness_s())
+        values = orjson.dumps([frame["rows"], currencies])
         if window.customer is not None:
-            bucket = self._services.bucket_of(window.customer)
-            frame["lag_s"] = self._services.status.freshness_s(bucket)
-        if again or self._shown.get(window) != values:
+            frame["lag_s"] = status.freshness_s(self._services.bucket_of(window.customer))
+        if again or not holds or self._shown.get(window) != values:
             self._shown[window] = values
             self._hub.show_totals(window, encode_frame("totals", frame))
 
 
-def select(rows: tuple[Row, ...], window: Window) -> list[Row]:
+def select(snapshot: Snapshot, window: Window) -> Sequence[Row]:
     """The rows of a window, in the order of the snapshot."""
-    chosen = []
-    for row in rows:
-        if window.customer is not None and row.customer.id != window.customer:
-            continue
-        if matches(row, state=window.state, currency=None, search=None):
-            chosen.append(row)
-            if len(chosen) == window.top:
-                break
-    return chosen
+    if window.customer is None:
+        return snapshot.in_state(window.state)[: window.top]
+    row = snapshot.of(window.customer)
+    return () if row is None or not matches(row, state=window.state, currency=None, search=None) else (row,)
 
 
 def describe_pipeline(services: Services) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from billing.api.ranks import CursorInvalid, decode_cursor, encode_cursor
-from billing.standings import Place, Row, Snapshot, by_name, by_share, by_spend
+from billing.rows import Place, Row, Snapshot, by_name, by_share, by_spend
 
 ORDERS: Mapping[str, Callable[[Row], Place]] = {"-spend": by_spend, "-limit_share": by_share, "customer": by_name}
 MOVING = frozenset({"-spend", "-limit_share"})
@@ -76,7 +76,7 @@ def read_page(
         if order in MOVING:
             snapshot = moments.go_on(as_of_ms, newest.as_of_ms) or newest
     key = ORDERS[order]
-    rows = sorted(filter(wanted, snapshot.rows), key=key)
+    rows = list(filter(wanted, snapshot.in_order(key)))
     try:
         first = 0 if behind is None else bisect_right(rows, behind, key=key)
     except TypeError as error:

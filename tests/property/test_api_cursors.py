@@ -15,7 +15,7 @@ from billing.api.alert_feed import AlertFeed
 from billing.api.letters import LetterBox
 from billing.api.walks import ORDERS, Moments, read_page
 from billing.domain.periods import Window
-from billing.standings import Row, Snapshot
+from billing.rows import Row, Snapshot
 from tests.unit.billing.fakes import Record, catalog
 
 NAMES = [f"c{number}" for number in range(12)]

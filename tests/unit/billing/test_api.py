@@ -22,7 +22,8 @@ from billing.config import BillingConfig
 from billing.dashboard.assets import load_assets
 from billing.domain.usage import UsageEvent
 from billing.facts import Facts, encode_catalog
-from billing.standings import Snapshot, Standings
+from billing.rows import Snapshot
+from billing.standings import Standings
 from billing.status import PipelineStatus
 from billing.store import Store
 from engine import Message, Reading

@@ -7,6 +7,7 @@ import pytest
 
 from billing.api.hub import Viewer, Window
 from billing.api.stream import Publisher
+from billing.rows import by_spend
 from tests.unit.billing.test_api import Bench
 
 ACME = Window(customer="acme")
@@ -54,3 +55,22 @@ async def test_a_frame_of_many_customers_has_no_lag_of_one(bench: Bench) -> None
     publisher._show_totals(Window(), again=False)
     [frame] = shown(viewer)
     assert "lag_s" not in frame
+
+
+async def test_who_comes_back_before_anything_changed_gets_a_frame(bench: Bench) -> None:
+    """Guards `Hub.holds`: a page that reloads leaves and comes within one turn."""
+    publisher, viewer = await look(bench, Window())
+    publisher._show_totals(Window(), again=False)
+    bench.services.hub.leave(viewer)
+    back = bench.services.hub.join({"totals"}, Window())
+    publisher._show_totals(Window(), again=False)
+    assert len(shown(back)) == 1
+
+
+async def test_what_all_rows_say_is_worked_out_once_for_all_windows(bench: Bench) -> None:
+    publisher, _ = await look(bench, Window())
+    snapshot = bench.services.standings.snapshot
+    publisher._show_totals(Window(), again=False)
+    publisher._show_totals(ACME, again=False)
+    assert snapshot.currencies() is snapshot.currencies()
+    assert snapshot.in_order(by_spend) is snapshot.in_order(by_spend)

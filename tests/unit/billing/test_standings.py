@@ -1,11 +1,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 
 from billing.api.services import Waiting
+from billing.domain.periods import Window
 from billing.facts import Facts, encode_catalog
-from billing.standings import Standings, by_spend, matches
+from billing.rows import Row, by_share, by_spend, matches
+from billing.standings import Standings, _place_of
 from billing.store import Store
 from engine import Reading, Unanswered
 from tests.unit.billing.fakes import (
@@ -199,3 +203,54 @@ async def test_redis_away_keeps_the_last_rows_with_their_time(standings: Standin
     standings.watch(True)
     await asyncio.sleep(0.4)
     assert await standings.fresh(timeout_s=0.01) is before
+
+
+async def test_who_is_looked_at_is_newer_than_the_others(standings: Standings, state: FakeState) -> None:
+    before = await standings.fresh()
+    acme, hanako, _ = before.rows
+    state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(500))
+    await standings.look_again(["acme"])
+    newest = standings.newest([acme])
+    assert newest is not None
+    assert [row.as_json()["spend"] for row in newest[1]] == ["95.00"]
+    assert standings.newest([acme, hanako]) is None, "they have no moment in common"
+    assert standings.snapshot is before
+
+
+async def test_what_is_looked_at_under_another_catalog_waits_for_the_next_refresh(
+    standings: Standings, state: FakeState, facts: Facts
+) -> None:
+    acme = (await standings.fresh()).rows[0]
+    state.add(history(), "acme", "tokens", ("m-large", "us"), NOON, of(500))
+    cheaper = catalog(CATALOG.replace(b'unit = "0.01"', b'unit = "0.001"'))
+    facts.take(Record(encode_catalog("t", 2, 0, cheaper).value, b"catalog/2"))
+    await standings.look_again(["acme"])
+    newest = standings.newest([acme])
+    assert newest is not None
+    assert newest[1] == [acme]
+
+
+async def test_nobody_waits_for_a_refresh_in_the_pause_after_one(
+    standings: Standings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await standings.fresh()
+    await asyncio.sleep(0)
+    monkeypatch.setattr(standings._clock, "now_ms", lambda: before.as_of_ms + 5_000)
+    async with asyncio.timeout(0.1):
+        assert await standings.fresh(timeout_s=5) is before
+
+
+def test_places_in_whole_numbers_are_those_by_share() -> None:
+    """Guards SHARE_UNIT: shares of many digits that hardly differ, and equal ones."""
+    with localcontext(prec=90):
+        limits = [Decimal(10**63) + Decimal("0.000000000001") * n for n in range(3)] + [Decimal(3), Decimal(7)]
+        rows = [
+            Row(catalog().customer(name), Window(0, 1), spend, Fraction(spend) / Fraction(limit), True)
+            for name in ("acme", "hanako", "rita")
+            for limit in limits
+            for spend in (Decimal(10**62), Decimal(10**62) + Decimal("0.000000000001"), Decimal(0), Decimal(1))
+        ]
+    rows += [
+        Row(catalog().customer("acme"), Window(0, 1), spend, None, True) for spend in (None, Decimal(2), Decimal(5))
+    ]
+    assert sorted(rows, key=_place_of) == sorted(rows, key=by_share)
