@@ -1,5 +1,6 @@
 """The document's first answers: the API's own, by the paths that the page asks."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
@@ -12,7 +13,9 @@ from tests.unit.billing.test_api import Bench
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """Its documents have time for all of their answers."""
+    monkeypatch.setattr("billing.api.first_answers.WITHIN_S", 60.0)
     found = Bench()
     found.use("acme", "tokens", ("m-large", "eu"), 0, 100)
     async with found.client:
@@ -62,3 +65,16 @@ async def test_it_is_packed_where_the_reader_can(bench: Bench) -> None:
     assert packed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
     assert carried(packed.text).keys() == carried(plain.text).keys()
+
+
+async def test_a_document_does_not_wait_for_an_answer_that_takes_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(timeout_s: float = 2.0) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("billing.api.first_answers.WITHIN_S", 1.0)
+    monkeypatch.setattr(bench.services.standings, "fresh", never)
+    answers = carried((await bench.client.get("/")).text)
+    assert "/readyz" in answers
+    assert not [path for path in answers if path.startswith(("/v1/overview", "/v1/customers"))]
