@@ -13,7 +13,7 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --no-input --n
 LOCKED := $(INSTALL) --require-hashes --only-binary :all:
 ITSELF := $(INSTALL) --no-index --no-build-isolation --editable .
 
-.PHONY: help demo test traps check lint types docs perf chaos lock clean
+.PHONY: help demo test traps check lint types docs screenshots perf chaos lock clean
 
 help:
 	@echo 'make demo [SECONDS=20] [RATE=500|max] [PORT=8080] [KAFKA=embedded|apache|HOST:PORT] [ARGS=...]'
@@ -21,6 +21,7 @@ help:
 	@echo 'make traps [ARGS=NUMBERS]  each guard against a known fault is taken out: its tests must fail'
 	@echo 'make check                 lint and types'
 	@echo 'make docs                  the documentation as a site in site/; a broken link fails'
+	@echo 'make screenshots           the pictures of the page in docs/screenshots/ (needs Chromium)'
 	@echo 'make perf [SCENARIO=all] [ARGS=...]'
 	@echo 'make chaos [SECONDS=600] [SEED=1]'
 	@echo 'make lock [UPGRADE=1]      pins the packages anew (needs uv)'
@@ -50,6 +51,9 @@ docs: $(VENV)/.docs
 	@! grep -rnoE '<(script|link|img|iframe|source)[^>]+(src|href)="?(https?:)?//[^" >]+|url\((https?:)?//[^)]+' site \
 		--include='*.html' --include='*.css' || { echo 'The pages must need no other host' >&2; exit 1; }
 	@echo 'The pages are in site/: open site/index.html' >&2
+
+screenshots: $(VENV)/.test
+	@$(RUN) tests.browser.screenshots $(ARGS)
 
 perf: $(VENV)/.test
 	@$(RUN) perf $(or $(SCENARIO),all) $(ARGS)

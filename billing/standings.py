@@ -18,13 +18,17 @@ from billing.store import Store
 from engine import Clock, Totals
 
 PAUSE_LEAST_S = 0.25
+PAUSE_MOST_S = 30.0
 PAUSE_FACTOR = 40.0
-"""So many times the processor time that a refresh takes: it gets at most 2.5 % of a core, however many customers there
-are. Who waits for an answer of Redis, or for a turn, uses none."""
+"""So many times the processor time that a refresh takes: it gets at most 2.5 % of a core up to very many customers. Who
+waits for an answer of Redis, or for a turn, uses none: a Redis that hung is asked again at once."""
 FRESH_MS = 1_000
 """A snapshot of this age is new enough for whoever asks once."""
 CALLS_AT_ONCE = 8
 INDEX_EVERY_S = 2.0
+INDEX_FACTOR = 50.0
+"""All names are asked for after so many times what that took, and after INDEX_EVERY_S at the latest: a new customer is
+seen at once where there are few."""
 ROWS_AT_ONCE = 500
 """So many are looked through before others of the process have a turn."""
 SHARE_UNIT = 10**160
@@ -48,7 +52,7 @@ class Standings:
         self._buckets = buckets
         self._clock = clock
         self._index: dict[str, tuple[int, ...]] = {}
-        self._index_at_s = -INDEX_EVERY_S
+        self._index_due_s = 0.0
         self._catalog: object = None
         self._known: dict[str, Known] = {}
         self._wanted = asyncio.Event()
@@ -58,14 +62,14 @@ class Standings:
         self.snapshot = Snapshot(0)
         self._newest = Snapshot(0)
         self._watched = False
-        self._resting = False
+        self._follows = False
 
     async def run(self, patiently: "Patience") -> None:
         """Refreshes for ever, while somebody looks or Redis does not answer, of which `patiently` tells."""
         await self._facts.wait_for_catalog()
         while True:
             self._wanted.clear()
-            used_s = time.thread_time()
+            began_s = time.thread_time()
             self._begun += 1
             begun = self._begun
             came_through = await patiently(self._refresh)
@@ -73,10 +77,11 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            self._resting = True
-            await asyncio.sleep(max(PAUSE_LEAST_S, PAUSE_FACTOR * (time.thread_time() - used_s)))
-            self._resting = False
+            self._follows = self._follows or came_through
+            used_s = time.thread_time() - began_s
+            await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * used_s)))
             if came_through and not self._watched:
+                self._follows = False
                 await self._wanted.wait()
 
     def watch(self, watched: bool) -> None:
@@ -90,8 +95,7 @@ class Standings:
 
         While refreshes follow one another, and in the pause after one, the newest is as new as it gets: nobody waits.
         """
-        newest_there_is = self.snapshot.as_of_ms and (self._watched or self._resting)
-        if not newest_there_is and self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
+        if not self._follows and self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
             wanted = self._begun + 1 if self._begun == self._finished else self._begun
             self._wanted.set()
             try:
@@ -152,12 +156,13 @@ class Standings:
         return tuple(one.row for one in ordered)
 
     async def _refresh_index(self) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._index_at_s < INDEX_EVERY_S:
+        clock_s = asyncio.get_running_loop().time
+        begun_s = clock_s()
+        if begun_s < self._index_due_s:
             return
         found = await self._at_once([self._reader.keys(bucket) for bucket in range(self._buckets)])
         self._index = {key.decode(): days for of_bucket in found for key, days in of_bucket.items()}
-        self._index_at_s = now_s
+        self._index_due_s = begun_s + min(INDEX_EVERY_S, INDEX_FACTOR * (clock_s() - begun_s))
 
     async def _read_totals(self, customers: Iterable[Customer], now_s: int) -> dict[tuple[str, Window], Totals]:
         """The running totals of everybody's current period."""

@@ -1,6 +1,7 @@
 """The newest dead letters, followed from the dead-letter topic, bounded, in the order of their ranks."""
 
 import bisect
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from engine import Event
 KEPT_MAX = 10_000
 TAIL_MAX = 2_000
 """Of each partition, when the API starts."""
+GROUPS_MAX = 50
+"""The most frequent errors; others are only in the list."""
+PLACE = re.compile(r" at line \d+, column \d+$")
+"""Where a text is no JSON makes no other kind of error of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,11 @@ class LetterBox:
         chosen = [
             letter for letter in reversed(self._letters) if customer is None or letter.content["customer"] == customer
         ]
-        groups = Counter(letter.content["error"] for letter in chosen)
+        groups = Counter(PLACE.sub("", letter.content["error"]) for letter in chosen)
         rest = [letter for letter in chosen if place is None or letter.rank < place]
         return {
             "data": [letter.content for letter in rest[:limit]],
-            "groups": [{"error": error, "count": count} for error, count in groups.most_common()],
+            "groups": [{"error": error, "count": count} for error, count in groups.most_common(GROUPS_MAX)],
             "next": rank_text(rest[limit - 1].rank) if len(rest) > limit else None,
         }
 

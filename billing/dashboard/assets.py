@@ -35,7 +35,7 @@ _IMPORT = re.compile(r'^import (\w+|\{[^}]*\}) from "\./([\w./-]+)";\n', re.MULT
 _NAMES = re.compile(r"import \{([^}]*)\} from (.*)")
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _DECLARATION = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
-_SPARE = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n|^ +|^\n", re.MULTILINE | re.DOTALL)
+_SPARE = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n|^ +|^\n|(?<=;) // [^\n]*", re.MULTILINE | re.DOTALL)
 _REFERENCE = re.compile(rf'(?<=["(]){PREFIX}([\w./-]+)|(?<="){PREFIX}([\w./-]+)(?=")')
 
 

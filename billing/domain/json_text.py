@@ -87,7 +87,9 @@ def parse(text: bytes) -> Any:
     except UnicodeEncodeError:
         raise JsonProblem("must not hold half of a surrogate pair") from None
     except json.JSONDecodeError as error:
-        raise JsonProblem(f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise JsonProblem(
+            f"must be JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
+        ) from None
 
 
 def _exact_int(text: str) -> int:

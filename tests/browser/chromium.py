@@ -42,11 +42,23 @@ def browsing(width: int = 1280, height: int = 800, *, dark: bool = False) -> Ite
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
         resize(driver, width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        emulate(driver, dark=dark)
         yield driver
     finally:
         driver.quit()
+
+
+def emulate(driver: webdriver.Chrome, *, dark: bool = False, media: str = "", **features: str) -> None:
+    """What the reader prefers; `features` by their names with `_` for `-`. Replaces what was emulated before."""
+    named = {"prefers-color-scheme": "dark" if dark else "light"}
+    named |= {name.replace("_", "-"): value for name, value in features.items()}
+    chosen = [{"name": name, "value": value} for name, value in named.items()]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": chosen})
+
+
+def touch(driver: webdriver.Chrome, *, on: bool) -> None:
+    """Whether the pointer is a finger."""
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": on, "maxTouchPoints": 1})
 
 
 def resize(driver: webdriver.Chrome, width: int, height: int) -> None:

@@ -48,6 +48,8 @@ ZONES = ("Europe/Berlin", "America/New_York", "UTC", "Asia/Tokyo")
 LIMITS = ("500.00", "250.00", None, "1000.00", "120.00", "80.00", "2000.00")
 SHARES = {0: 0.82, 3: 1.04}
 """Of their limit, of customers by their place; of others by chance."""
+UNPRICED = 13
+"""The place of the customer without a plan."""
 RATES: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("large model, prompt", "tokens", {"model": "m-large", "kind": "prompt"}, "0.00002", "$0.00002 per token"),
     ("large model, completion", "tokens", {"model": "m-large", "kind": "completion"}, "0.00006", "$0.00006 per token"),
@@ -60,8 +62,11 @@ ERRORS = (
     "time: lies more than 34 days before its arrival",
     "not valid JSON",
 )
+UNTOUCHED = "untouched"
+"""A customer with a limit that has used nothing yet."""
 HELD_MAX = 70
 PER_PARTITION_PER_S = 41
+LONGEST_ID = "a" * 256
 LONG_ID = "org_7f3a9c1e-52d4-4b7e-9a60-2f8f1b6c0d11-production-eu-central"
 
 
@@ -74,10 +79,10 @@ class Customer:
 
     def __init__(self, name: str, index: int, chance: random.Random) -> None:
         self.name = name
-        self.currency = "EUR" if index % 5 == 1 else "USD"
+        self.plan = None if index == UNPRICED else ("scale" if index % 3 == 0 else "pay-as-you-go")
+        self.currency = None if self.plan is None else "EUR" if index % 5 == 1 else "USD"
         self.zone = ZONES[index % len(ZONES)]
-        self.limit = LIMITS[index % len(LIMITS)]
-        self.plan = None if index == 13 else ("scale" if index % 3 == 0 else "pay-as-you-go")
+        self.limit = None if self.plan is None else LIMITS[index % len(LIMITS)]
         self.weight = 1 / (index + 1)
         goal = float(self.limit or 300) * SHARES.get(index, chance.uniform(0.1, 0.9))
         self.shares = [0.34, 0.4, 0.2, 0.06]
@@ -85,8 +90,13 @@ class Customer:
         self.last_event = datetime.now(UTC) - timedelta(seconds=chance.uniform(0, 5000))
         self.fired: set[str] = set()
 
+    def use_nothing(self) -> None:
+        """From the start and later."""
+        self.quantities = [0, 0, 0, 0]
+        self.weight = 0.0
+
     def amounts(self) -> list[Decimal]:
-        step = CENT[self.currency]
+        step = CENT[self.currency or "USD"]
         return [
             (Decimal(rate[3]) * quantity).quantize(step, ROUND_HALF_UP)
             for rate, quantity in zip(RATES, self.quantities, strict=True)
@@ -95,6 +105,11 @@ class Customer:
     @property
     def spend(self) -> Decimal:
         return sum(self.amounts(), Decimal(0))
+
+    @property
+    def total(self) -> str | None:
+        """The spend where there are prices."""
+        return None if self.plan is None else str(self.spend)
 
     @property
     def allowed(self) -> bool:
@@ -109,9 +124,9 @@ class Customer:
             "customer": self.name,
             "plan": self.plan,
             "currency": self.currency,
-            "spend": None if self.plan is None else str(self.spend),
+            "spend": self.total,
             "limit": self.limit,
-            "limit_share": None if self.limit is None else str(round(self.spend / Decimal(self.limit), 12)),
+            "limit_share": None if self.limit is None else f"{self.spend / Decimal(self.limit):.12f}",
             "allowed": self.allowed,
             "time_zone": self.zone,
         }
@@ -124,6 +139,8 @@ class World:
         self.chance = random.Random(seed)
         names = [*NAMES[:12], LONG_ID, *NAMES[12:]]
         self.customers = {name: Customer(name, index, self.chance) for index, name in enumerate(names)}
+        self.customers[UNTOUCHED] = Customer(UNTOUCHED, 0, self.chance)
+        self.customers[UNTOUCHED].use_nothing()
         self.alerts: list[dict[str, Any]] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.counters = Counter(counted=48_201_331, unmetered=1_204, duplicates_dropped=486_930, dead_lettered=412)
@@ -139,17 +156,34 @@ class World:
 
     def _forget(self) -> None:
         for customer in self.customers.values():
-            customer.quantities = [0, 0, 0, 0]
+            customer.use_nothing()
         self.counters = Counter(counted=0, unmetered=0, duplicates_dropped=0, dead_lettered=0)
         self.partitions = [{"end": 0, "lag": 0} for _ in range(12)]
         self.rate = 0.0
 
+    def grow(self) -> None:
+        """Figures of a whole industry, and the longest name."""
+        self.customers[LONGEST_ID] = Customer(LONGEST_ID, 0, self.chance)
+        for customer in self.customers.values():
+            customer.quantities = [200_000 * quantity for quantity in customer.quantities]
+            customer.limit = customer.limit and f"{int(Decimal(customer.limit)) * 200_000}.00"
+        self.counters.update(dict.fromkeys(self.counters, 10**12))
+        self.partitions = [{"end": 9_223_372_036_854, "lag": 2_500_000_123} for _ in self.partitions]
+        self.rate = 1_234_567.8
+        self.alerts.clear()
+        self._past()
+
     def _past(self) -> None:
         now = datetime.now(UTC)
         for customer in self.customers.values():
+            customer.fired.clear()
             self._alert(customer, now - timedelta(seconds=self.chance.uniform(20, 300_000)))
         for ago in range(290, 0, -1):
             self._remember(now - timedelta(seconds=ago))
+
+    @property
+    def lag(self) -> int:
+        return sum(partition["lag"] for partition in self.partitions)
 
     def step(self, seconds: float) -> tuple[list[Customer], list[dict[str, Any]]]:
         """Lets time pass: the customers that changed, and the alerts that fired."""
@@ -218,6 +252,7 @@ class World:
                     "currency": customer.currency,
                     "limit": customer.limit,
                     "time": text_time(now - timedelta(minutes=(100 - percent) * 31) if past else now),
+                    "latency_s": round(self.chance.uniform(0.02, 0.12), 3),
                 }
             )
         self.alerts += fired

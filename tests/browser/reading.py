@@ -26,11 +26,11 @@ def texts(driver: webdriver.Chrome, selector: str) -> list[str]:
     return [str(found) for found in driver.execute_script(script, selector)]
 
 
-def wait(driver: webdriver.Chrome, what: str, holds: Callable[[], object]) -> None:
+def wait(driver: webdriver.Chrome, what: str, holds: Callable[[], object], *, within_s: float = WAIT_S) -> None:
     """Waits until `holds()` is true; fails with `what` and the page's text."""
     try:
         ignored = [StaleElementReferenceException]
-        WebDriverWait(driver, WAIT_S, 0.05, ignored_exceptions=ignored).until(lambda _: holds())
+        WebDriverWait(driver, within_s, 0.05, ignored_exceptions=ignored).until(lambda _: holds())
     except TimeoutException:
         raise AssertionError(f"{what}; the page says:\n{text(driver)}") from None
 

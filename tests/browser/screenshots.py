@@ -28,20 +28,19 @@ class Shot(NamedTuple):
 
     view: str
     path: str
-    size: tuple[int, int] = WIDE
-    schemes: tuple[str, ...] = SCHEMES
+    size: tuple[int, int]
     state: str = "load"
 
 
-SHOTS = (
-    Shot("spend", "/"),
-    Shot("customer", "/customers/acme"),
-    Shot("alerts", "/alerts"),
-    Shot("pipeline", "/pipeline"),
-    Shot("spend", "/", NARROW),
-    Shot("customer", "/customers/acme", NARROW),
-    Shot("empty", "/", schemes=("light",), state="no_events"),
-    Shot("disconnected", "/", schemes=("light",), state="disconnected"),
+VIEWS = (("spend", "/"), ("customer", "/customers/acme"), ("alerts", "/alerts"), ("pipeline", "/pipeline"))
+STATES = (("empty", "no_events"), ("disconnected", "disconnected"))
+SHOTS = tuple(
+    shot
+    for size in (WIDE, NARROW)
+    for shot in (
+        *(Shot(view, path, size) for view, path in VIEWS),
+        *(Shot(name, "/", size, state=state) for name, state in STATES),
+    )
 )
 
 
@@ -56,10 +55,9 @@ def take(folder: Path) -> list[Path]:
     for scheme in SCHEMES:
         with browsing(dark=scheme == "dark") as driver:
             for shot in SHOTS:
-                if scheme in shot.schemes:
-                    path = folder / f"{shot.view}-{shot.size[0]}x{shot.size[1]}-{scheme}.png"
-                    path.write_bytes(_picture(driver, shot))
-                    paths.append(path)
+                path = folder / f"{shot.view}-{shot.size[0]}x{shot.size[1]}-{scheme}.png"
+                path.write_bytes(_picture(driver, shot))
+                paths.append(path)
     if large := [path.name for path in paths if path.stat().st_size > MOST_BYTES]:
         raise ValueError(f"larger than {MOST_BYTES:,} bytes: {', '.join(large)}")
     return paths

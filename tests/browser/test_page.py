@@ -1,7 +1,6 @@
 """The page on a running system: what it shows is what the API says, and what it does when the line is cut."""
 
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import resize
+from tests.browser.pixels import PLACES, measure_at, quantile
 from tests.browser.reading import (
     UNREAD,
     VIEWS,
@@ -22,22 +22,17 @@ from tests.browser.reading import (
     wait,
 )
 from tests.browser.relay import relaying
-from tests.browser.running import COMPLETION_USD, Running, running
+from tests.browser.running import COMPLETION_USD, Running
 
 LIVE = ("Live", "Delayed")
+SOON_S = 3.0
+TWO_FRAMES = "(done) => requestAnimationFrame(() => requestAnimationFrame(done))"
 ASKED_AT_FIRST = """
   const [document] = performance.getEntriesByType("navigation");
   const early = performance.getEntriesByType("resource").filter((one) => one.startTime < document.responseEnd + 1000);
   return early.map((one) => new URL(one.name).pathname);
 """
 CUSTOMERS = ("acme", "globex", "himal", "hooli", "sakura")
-
-
-@pytest.fixture(scope="module")
-def system(browser: webdriver.Chrome) -> Iterator[Running]:
-    """It starts only where there is a browser to look at it."""
-    with running() as one:
-        yield one
 
 
 @pytest.fixture
@@ -146,6 +141,29 @@ def test_an_event_reaches_the_open_page(browser: webdriver.Chrome, system: Runni
         after = before + 400_000 * COMPLETION_USD
         rounded = {after, after + Decimal("0.01")}  # the prompts are a line of their own, of less than a cent
         wait(browser, f"{after} is not shown", lambda: amount(text(browser, ".figure .amount")) in rounded)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_event_is_drawn_soon(browser: webdriver.Chrome, system: Running, place: str) -> None:
+    """How soon is printed; what is asserted is an order of magnitude, for others use these cores too."""
+    with system.still():
+        pixels = measure_at(browser, system, place, events=4)
+    print(pixels.report(place))
+    assert quantile(pixels.delays_s, 0.5) < SOON_S
+
+
+def test_the_cursor_of_a_chart_outlives_its_drawing(browser: webdriver.Chrome, base_url: str) -> None:
+    """A chart is drawn anew for another theme, another width, and when its library comes late."""
+    open_view(browser, base_url, "/customers/acme")
+    wait(browser, "not drawn", lambda: browser.find_elements("css selector", ".plot canvas"))
+    browser.find_element("css selector", ".plot").send_keys(Keys.ARROW_RIGHT)
+    wait(browser, "no cursor", lambda: text(browser, ".chart .at"))
+    named = text(browser, ".chart .at")
+    browser.execute_script("window.oldDrawing = document.querySelector('.plot canvas')")
+    browser.execute_script("dispatchEvent(new Event('themechange'))")
+    wait(browser, "not drawn anew", lambda: not browser.execute_script("return window.oldDrawing.isConnected"))
+    browser.execute_async_script(f"({TWO_FRAMES})(arguments[0])")
+    assert text(browser, ".chart .at") == named
 
 
 def test_lines_add_up_to_the_total_that_leads(browser: webdriver.Chrome, base_url: str) -> None:

@@ -67,8 +67,8 @@ test("days come from the named zone, also where clocks change", () => {
   const month = { start: "2026-10-31T23:00:00Z", end: "2026-11-30T23:00:00Z" };
   assert.equal(format.period(month, "Europe/Berlin"), "1–30 Nov 2026");
   assert.equal(format.dayTime("2026-11-30T23:00:00Z", "Europe/Berlin"), "1 Dec 00:00");
-  assert.equal(format.dayTime("2026-10-25T00:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
-  assert.equal(format.dayTime("2026-10-25T01:30:00Z", "Europe/Berlin"), "25 Oct 02:30");
+  assert.equal(format.dayTime("2026-10-25T00:30:00Z", "Europe/Berlin"), "25 Oct 02:30 GMT+2");
+  assert.equal(format.dayTime("2026-10-25T01:30:00Z", "Europe/Berlin"), "25 Oct 02:30 GMT+1");
 });
 
 test("times are relative up to an hour", () => {
@@ -102,6 +102,16 @@ test("older frames are dropped, newer ones win over the list", () => {
   assert.equal(store.merged(entry(at(6)), state.rows)[0].spend, "3.00");
 });
 
+test("a row that moved since the list had an event by then", () => {
+  const entry = { at: 0, value: { as_of: at(3), data: [row("a", "3.00", { last_event: at(1) }), row("b", "1.00", { last_event: at(1) })] } };
+  const frame = (second, spend) => ({ as_of: at(second), rows: [row("a", spend), row("b", "1.00")], currencies: [] });
+  let state = store.folded(store.initial(0), "totals", frame(4, "3.00"), 1000);
+  assert.deepEqual(store.merged(entry, state.rows).map((one) => one.last_event), [at(1), at(1)]);
+  state = store.folded(state, "totals", frame(5, "4.00"), 2000);
+  state = store.folded(state, "totals", frame(7, "4.00"), 3000);
+  assert.deepEqual(store.merged(entry, state.rows).map((one) => one.last_event), [at(5), at(1)]);
+});
+
 test("an alert shows once, whatever is repeated", () => {
   let state = store.initial(0);
   for (const id of ["1", "2", "1"]) state = store.folded(state, "alert", { id, time: at(Number(id)) }, 0);
@@ -115,6 +125,33 @@ test("a pause holds values and counts what waits", () => {
   state = store.folded(state, "ping", {}, 0);
   assert.deepEqual(state.rows, {});
   assert.equal(state.paused.waiting, 1);
+});
+
+test("a time that comes twice says which it is", () => {
+  const berlin = (time) => format.dayTime(time, "Europe/Berlin");
+  assert.equal(berlin("2026-10-25T00:00:00Z"), "25 Oct 02:00 GMT+2");
+  assert.equal(berlin("2026-10-25T01:00:00Z"), "25 Oct 02:00 GMT+1");
+  assert.equal(berlin("2026-10-24T23:00:00Z"), "25 Oct 01:00");
+  assert.equal(berlin("2026-10-25T02:00:00Z"), "25 Oct 03:00");
+  assert.equal(format.dayClock("2026-11-01T06:30:05Z", "America/New_York"), "1 Nov 01:30:05 GMT-5");
+  assert.equal(format.dayTime("2026-04-04T15:15:00Z", "Australia/Lord_Howe"), "5 Apr 01:45 GMT+10:30");
+});
+
+test("customers without prices come last, whatever their currency", () => {
+  const row = (customer, currency, spend, plan, limit = null) => ({ customer, currency, spend, plan, limit });
+  const rows = [row("unpriced", null, null, null), row("open", "USD", "1.00", "p"), row("yen", "JPY", null, null), row("limited", "USD", "1.00", "p", "9.00")];
+  assert.deepEqual(store.arranged(rows, "-limit_share"), ["limited", "open", "unpriced", "yen"]);
+  assert.deepEqual(store.arranged(rows, "-spend"), ["limited", "open", "unpriced", "yen"]);
+});
+
+test("a row that a frame only repeats is no newer than before", () => {
+  let state = store.initial(0);
+  const frame = (second, spend) => ({ as_of: `2026-11-01T00:00:0${second}Z`, rows: [{ customer: "a", spend, allowed: true, limit: null }] });
+  for (const [second, spend] of [[1, "5.00"], [2, "5.00"]]) state = store.folded(state, "totals", frame(second, spend), second * 1000);
+  assert.equal(state.rows.a.at, 1000);
+  assert.equal(state.rows.a.asOf, Date.parse("2026-11-01T00:00:02Z"));
+  state = store.folded(state, "totals", frame(3, "6.00"), 3000);
+  assert.equal(state.rows.a.at, 3000);
 });
 
 test("the chip tells the age of the data, not of the connection", () => {

@@ -13,6 +13,7 @@ import pytest
 from billing.dashboard.assets import STATIC, Assets, load_assets
 
 VENDOR = STATIC / "vendor"
+BROWSER_TESTS = Path(__file__).parents[1] / "browser"
 MODULES = Path(__file__).with_name("dashboard_modules.test.mjs")
 
 
@@ -27,14 +28,16 @@ def packed_bytes(assets: Assets, pattern: str) -> int:
     return sum(len(gzip.compress(content, 9)) for content in found)
 
 
-def test_vendored_files_are_the_ones_listed() -> None:
-    listed = json.loads((VENDOR / "vendored.json").read_text())
+@pytest.mark.parametrize("folder", [VENDOR, BROWSER_TESTS / "vendor"], ids=["page", "tests"])
+def test_vendored_files_are_the_ones_listed(folder: Path) -> None:
+    listed = json.loads((folder / "vendored.json").read_text())
     for entry in listed:
-        assert hashlib.sha256((VENDOR / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-        assert (VENDOR / entry["licence_file"]).stat().st_size > 0
+        assert hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
         assert all(entry[name] for name in ("version", "licence", "package"))
-    known = {entry["file"] for entry in listed} | {entry["licence_file"] for entry in listed} | {"vendored.json"}
-    assert {path.name for path in VENDOR.iterdir()} == known
+    kept = {entry[name] for entry in listed for name in entry if name == "file" or name.endswith("licence_file")}
+    assert all((folder / name).stat().st_size > 0 for name in kept)
+    assert all("licence_file" in entry for entry in listed)
+    assert {path.name for path in folder.iterdir()} == kept | {"vendored.json"}
 
 
 def test_a_name_carries_the_hash_of_the_content(assets: Assets) -> None:
@@ -70,6 +73,12 @@ def test_modules_that_cannot_be_joined_are_refused(tmp_path: Path) -> None:
         load_assets(folder)
 
 
+def test_comments_are_not_sent(assets: Assets) -> None:
+    (module,) = (asset.content.decode() for path, asset in assets.files.items() if "/app." in path)
+    assert re.search(r"^const \w+ = .*;$", module, re.MULTILINE)
+    assert not re.search(r"^\s*//|; //|/\*\*", module, re.MULTILINE)
+
+
 def test_markup_carries_no_script_and_no_style(assets: Assets) -> None:
     markup = assets.html.decode()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", markup)
@@ -88,8 +97,8 @@ def test_first_answers_travel_as_data(assets: Assets) -> None:
 
 def test_the_page_stays_within_its_budget(assets: Assets) -> None:
     assert len(gzip.compress(assets.html, 9)) + packed_bytes(assets, r"/page\..*css") <= 14_000
-    assert packed_bytes(assets, r"/app\.") <= 24 * 1024
-    assert packed_bytes(assets, r"/(preact|htm|uPlot)\.") <= 29_000
+    assert packed_bytes(assets, r"/app\.") <= 26_000
+    assert packed_bytes(assets, r"/(preact|htm|uPlot)\.") <= 28_000
     assert packed_bytes(assets, r"woff2$") <= 49_000
     assert len(assets.files) + 1 <= 10
 

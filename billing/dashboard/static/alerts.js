@@ -1,7 +1,7 @@
 // Alerts: what fired, when, how fast, and what it does.
 
 import { Component } from "./vendor/preact.mjs";
-import { ago, count, dayTime, duration, clock, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
+import { ago, count, dayClock, duration, money, ownZone, percentOfLimit, thresholdText } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { Chip, Choice, Icon, Id, Panel, Time, address, customerHref, html } from "./parts.js";
 
@@ -20,13 +20,13 @@ export function toneOfAlert(alert) {
 const effect = (alert) => (toneOfAlert(alert) === "bad" ? "closes access" : "alert only");
 
 /** The short list beside other views. */
-export function AlertList({ alerts, now, named = true, code = false }) {
+export function AlertList({ alerts, now, zone, named = true, code = false }) {
   if (!alerts.length) return html`<p class="nothing">No alert yet. One appears here when a threshold of the catalog is reached.</p>`;
   return html`<ol class="alert-list">${alerts.map((alert) => html`<li key=${alert.id}>
     <span class="mark ${toneOfAlert(alert)}"><${Icon} name=${toneOfAlert(alert)} /></span>
     <span class="what">${named ? html`<${Id} id=${alert.customer} href=${customerHref(alert.customer)} most=${18} />` : html`<b>${thresholdText(alert)}</b>`}
       <span class="rule">${named && `${thresholdText(alert, { code })} · `}${effect(alert)}</span></span>
-    <span class="when muted"><${Time} at=${alert.time}>${ago(alert.time, now)}<//></span></li>`)}</ol>`;
+    <span class="when muted"><${Time} at=${alert.time}>${ago(alert.time, now, zone)}<//></span></li>`)}</ol>`;
 }
 
 /** New alerts appear on top, or as "3 new" when the reader has scrolled. */
@@ -61,9 +61,9 @@ function AlertTable({ alerts, now, query }) {
   if (!alerts.length) return html`<p class="nothing">No alert ${query.size ? "matches. " : "yet. One appears here when a threshold of the catalog is reached."}${query.size > 0 && html`<a href="/alerts">Show all</a>`}</p>`;
   const several = new Set(alerts.map((a) => a.currency)).size > 1;
   return html`<table class="cards alerts-table"><thead><tr>
-      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th class="number">Took</th><th>Does</th></tr></thead>
+      <th aria-sort="descending">Time</th><th>Customer</th><th>Threshold</th><th class="number">Spend then</th><th class="number latency">Took</th><th>Does</th></tr></thead>
     <tbody>${alerts.map((alert) => html`<tr key=${alert.id}>
-      <td class="when"><${Time} at=${alert.time}>${dayTime(alert.time)}:${clock(alert.time).slice(-2)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
+      <td class="when"><${Time} at=${alert.time}>${dayClock(alert.time)}<//> <span class="muted relative">${recent(alert, now)}</span></td>
       <td class="name"><${Id} id=${alert.customer} href=${customerHref(alert.customer)} /></td>
       <td class="threshold">${thresholdText(alert, { code: several })}</td>
       <td class="number spend">${money(alert.spend, alert.currency, { code: several })}</td>

@@ -2,7 +2,7 @@
 
 import { render } from "./vendor/preact.mjs";
 import { thresholdText } from "./format.js";
-import { answered, connected, cut, folded, initial, keepAnswers, paused, unlisted } from "./store.js";
+import { answered, connected, cut, folded, health, initial, keepAnswers, paused, unlisted } from "./store.js";
 import { Stream, ask } from "./stream.js";
 import { html } from "./parts.js";
 import { READY, Strips, TopBar, isStale, nextTheme } from "./frame.js";
@@ -94,14 +94,21 @@ const loadMissing = () => needs().filter((path) => !(path in state.answers)).for
 function refresh_s(path, entry) {
   if (entry.status === "failed") return 5;
   if (entry.status === "missing") return path.endsWith("/spend") ? 10 : null;
-  if (path === READY) return 10;
+  if (path === READY) return isUneasy() ? 2 : 10;
   if (path === OVERVIEW) return 5;
   if (path === HISTORY) return null;
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
   if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
   if (path.includes("/events?")) return entry.value.data.some((event) => event.outcome === "pending") ? 3 : 10;
-  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return state.rows[route.id]?.at > entry.at ? 1 : 15;
+  const moved = route.view === "customer" && state.rows[route.id]?.at > entry.at;
+  if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 0.3 : 15;
+  if (path.includes("window=")) return moved ? 3 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
+}
+
+/** Something is not as it should be, so what is waited for is asked for more often. */
+function isUneasy() {
+  return state.answers[READY].value?.ready === false || state.pipeline?.problems?.length > 0 || health(state, Date.now()).kind === "delayed";
 }
 
 function refresh(now) {
@@ -129,6 +136,7 @@ const stream = new Stream({
     const known = state.alerts.length;
     set((now) => folded(now, name, data, Date.now()));
     if (name === "alert" && state.alerts.length > known) say(`${data.customer}: ${thresholdText(data)}.`);
+    if (name === "totals") refresh(Date.now());
     if (state.stale) {
       state = { ...state, stale: false };
       loadAll();
@@ -242,7 +250,7 @@ function draw() {
 const VIEWS = { spend: [Spend, "Spend"], customer: [Customer], alerts: [Alerts, "Alerts"], pipeline: [Pipeline, "Pipeline"], lost: [Lost, "Not found"] };
 
 function Lost() {
-  return html`<h1>Not found</h1><p><a href="/">To the start</a></p>`;
+  return html`<h1>Not found</h1><p>No view has this address. <a href="/">To the start</a></p>`;
 }
 
 function nearest() {

@@ -55,7 +55,7 @@ export function stacked(columns) {
 
 /**
  * points: [{at (ms), end (ms)?, values: [number or plain decimal string, or null], soFar?}], series: [{name}], kind "bars" | "lines", span: [from,
- * to] in ms, format(value) for axis and cursor, label(point) for its time, ceiling: {value, text}? and zone for the axis.
+ * to] in ms, format(value) for axis and cursor, exactly(value) for rows, label(point) for its time, ceiling: {value, text}? and zone for the axis.
  * A point with an end is a window: it stands in its middle. With `ticks(ms, zone)` the axis names points, else minutes.
  */
 export class Chart extends Component {
@@ -99,13 +99,26 @@ export class Chart extends Component {
       const UPlot = await drawing();
       if (this.gone || !this.box.current) return;
       this.plot?.destroy();
+      this.building = true;
       this.plot = new UPlot(this.options(UPlot), this.data(), this.box.current);
+      requestAnimationFrame(this.built);
       if (this.state.failed) this.setState({ failed: false });
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
       this.setState({ failed: true, table: true });
     }
   };
+
+  /** A new drawing begins without a cursor: it gets the one that stood. */
+  built = () => {
+    this.building = false;
+    if (!this.gone) this.place(this.state.cursor);
+  };
+
+  place(cursor) {
+    const point = this.props.points[cursor];
+    if (point && this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(point), "x"), top: 10 }, false);
+  }
 
   resize() {
     const width = this.box.current.clientWidth;
@@ -139,7 +152,7 @@ export class Chart extends Component {
         return { fill: colour, stroke: colours.card, width: 1, paths: bars, points: { show: false } };
       })],
       hooks: {
-        setCursor: [(plot) => this.point(plot.cursor.idx ?? null)],
+        setCursor: [(plot) => this.building || this.point(plot.cursor.idx ?? null)],
         draw: [(plot) => this.hatch(plot, colours), (plot) => ceiling && drawCeiling(plot, ceiling, ink("--bad"), font)],
       },
     };
@@ -206,18 +219,19 @@ export class Chart extends Component {
     const from = this.state.cursor ?? (step > 0 ? -1 : points.length);
     const cursor = Math.min(points.length - 1, Math.max(0, from + step));
     this.point(cursor);
-    if (this.plot) this.plot.setCursor({ left: this.plot.valToPos(middleOf(points[cursor]), "x"), top: 10 }, false);
+    this.place(cursor);
   };
 
-  render({ sentence, points, series, format, label, empty }, { cursor, table, failed }) {
+  render({ sentence, points, series, format, exactly = format, label, empty }, { cursor, table, failed }) {
     const point = cursor === null ? null : points[cursor];
-    const value = (at, i) => (at.values[i] === null ? "–" : format(at.values[i]));
+    const told = (show) => (at, i) => (at.values[i] === null ? "–" : show(at.values[i]));
+    const [short, value] = [told(format), told(exactly)];
     return html`<figure class="chart">
       <figcaption>${sentence}</figcaption>
       ${failed && html`<p class="failed">The chart cannot be drawn: its library did not load. The rows follow.</p>`}
       <div class="plot ${points.length ? "" : "blank"}" ref=${this.box} tabindex="0" role="group" aria-label="Chart. Arrow keys move along it." onKeyDown=${this.move}>
         ${points.length === 0 && html`<p class="nothing">${empty ?? "Nothing in this period yet."}</p>`}</div>
-      <div class="below"><ul class="legend">${series.map(({ name }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${value(point, i)}</b>`}</li>`)}
+      <div class="below"><ul class="legend">${series.map(({ name }, i) => html`<li key=${name}><span class="swatch s${Math.min(i, 4) + 1}"></span>${name}${point && html` <b class="number">${short(point, i)}</b>`}</li>`)}
         <li class="at muted" aria-live="polite">${point ? label(point) : ""}</li></ul>
       <span class="tools"><button class="quiet" aria-expanded=${table ? "true" : "false"} onClick=${() => this.setState({ table: !table })}>${table ? "Hide table" : "Show as table"}</button>
         ${table && html`<button class="quiet" onClick=${() => saveRows(points, series, value, label)}>Save as CSV</button>`}</span></div>

@@ -1,7 +1,7 @@
 // Customer: how much, for what, when does it stop, is access open?
 
 import { Component } from "./vendor/preact.mjs";
-import { UNKNOWN, ago, compare, day, dayTime, duration, groupText, money, month, percentOfLimit, period, quantity, remaining, sumOf } from "./format.js";
+import { UNKNOWN, age, ago, compare, day, dayTime, groupText, money, month, percentOfLimit, period, quantity, remaining, sumOf } from "./format.js";
 import { newestAlerts } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Chart, atDayTime } from "./chart.js";
@@ -53,13 +53,13 @@ export function Customer({ id, state, query, now, actions }) {
         <${Events} id=${id} query=${query} entry=${state.answers[p.events(query.get("outcome"))]} now=${now} zone=${zone} actions=${actions} />
       </div>
       <${Panel} id="own-alerts" title="Alerts" entry=${state.answers[p.alerts]} rows=${4} className="alerts-beside" retry=${() => actions.load(p.alerts)} side=${html`<a href=${address("/alerts", "", { customer: id })}>All of them</a>`}>
-        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} named=${false} />
+        <${AlertList} alerts=${newestAlerts(state.answers[p.alerts], state.alerts.filter((a) => a.customer === id)).slice(0, 8)} now=${now} zone=${zone} named=${false} />
       <//>
     </div>`;
 }
 
 function Unknown({ id, actions }) {
-  return html`<${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
+  return html`<h1 class="id"><${Id} id=${id} most=${48} /></h1><${Empty} title="No such customer"><p>No customer matches '${id}': neither the catalog nor any event names it.</p>
     <p><button onClick=${() => actions.find(id)}><${Icon} name="search" />Search again</button> <a href="/">All customers</a></p><//>`;
 }
 
@@ -87,7 +87,7 @@ function Head({ spend, access, zone, latency_s, retry }) {
       ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
       ${value.plan && html`<div><dt>Plan</dt><dd>${value.plan}</dd></div>`}
     </dl>
-    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${duration(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
+    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${age(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
   </section>`;
 }
 
@@ -188,13 +188,15 @@ function shape(value, { usage, show, zone, spend, meter, currency }) {
   const now = Date.parse(value.as_of ?? new Date().toISOString());
   points.forEach((point) => { point.soFar = point.end > now; });
   const format = usage ? (v) => quantity(v).text : (v) => money(v, currency);
+  const exactly = usage ? (v) => quantity(v).exact : format;
   const total = show === "total";
   const last = points.at(-1)?.end ?? now;
   const { start, end } = spend?.period ?? { start: points[0]?.at ?? now - DAY_MS, end: last };
   const span = show === "hour" ? [last - HOURS_MS, last] : [new Date(start).getTime(), new Date(end).getTime()];
   points = total ? accumulated(points, span[0], now) : points.filter((point) => point.at >= span[0]);
   return {
-    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format,
+    points, span, series: total ? [{ name: "Spend so far" }] : names.map((name) => ({ name })), kind: total ? "lines" : "bars", format, exactly,
+    empty: !usage && value.total == null ? "Nothing of this customer is priced." : undefined,
     label: atDayTime(zone), ticks: show === "hour" ? dayTime : day,
     ceiling: total && spend?.limit != null ? { value: Number(spend.limit), text: `Limit ${money(spend.limit, currency)}` } : null,
     sentence: sentence(points, { what: usage ? meter : "Spend", show, zone, format }),

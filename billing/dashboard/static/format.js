@@ -127,13 +127,24 @@ export function age(seconds) {
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────
 // A zone is an IANA name; undefined is the viewer's own.
 
+const TURNS_MS = [-3_600_000, -1_800_000, 1_800_000, 3_600_000];
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 
 export const clock = (time, timeZone) => dates({ ...CLOCK, second: "2-digit", timeZone }).format(new Date(time));
 export const hourMinute = (time, timeZone) => dates({ ...CLOCK, timeZone }).format(new Date(time));
 export const day = (time, timeZone) => dates({ day: "numeric", month: "short", timeZone }).format(new Date(time));
 export const month = (time, timeZone) => dates({ month: "long", year: "numeric", timeZone }).format(new Date(time));
-export const dayTime = (time, timeZone) => `${day(time, timeZone)} ${hourMinute(time, timeZone)}`;
+export const dayTime = (time, timeZone) => `${minute(time, timeZone)}${whichOfTwo(time, timeZone)}`;
+export const dayClock = (time, timeZone) => `${day(time, timeZone)} ${clock(time, timeZone)}${whichOfTwo(time, timeZone)}`;
+const minute = (time, timeZone) => `${day(time, timeZone)} ${hourMinute(time, timeZone)}`;
+
+/** Where a clock goes back the same time comes twice: " GMT+2" tells one from the other; else empty. */
+function whichOfTwo(time, timeZone) {
+  const at = new Date(time).getTime();
+  const shown = minute(at, timeZone);
+  if (!TURNS_MS.some((turn) => minute(at + turn, timeZone) === shown)) return "";
+  return ` ${dates({ hour: "numeric", timeZoneName: "shortOffset", timeZone }).formatToParts(at).find((part) => part.type === "timeZoneName").value}`;
+}
 
 /** The viewer's own zone, as a name. */
 export const ownZone = () => new Intl.DateTimeFormat().resolvedOptions().timeZone;

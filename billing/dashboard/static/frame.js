@@ -5,7 +5,7 @@ import { age, clock } from "./format.js";
 import { health } from "./store.js";
 import { Icon, html } from "./parts.js";
 
-const THEMES = ["system", "light", "dark"];
+const THEMES = { system: "Auto", light: "Light", dark: "Dark" };
 export const READY = "/readyz";
 
 /** A cut shorter than this shows only in the chip. */
@@ -22,16 +22,16 @@ export function TopBar({ route, state, now, actions, customer, theme }) {
     <nav aria-label="Views">${links.map(([name, href, text]) => (href
       ? html`<a key=${name} href=${href} aria-current=${route.view === name ? "page" : undefined}>${text}</a>`
       : html`<button key=${name} class="link" onClick=${() => actions.find("")}>${text}</button>`))}</nav>
-    <${Find} actions=${actions} known=${knownIds(state)} text=${route.query.get("q") ?? ""} />
+    <${Find} actions=${actions} known=${knownIds(state)} text=${(route.view === "spend" && route.query.get("q")) || ""} />
     <div class="controls">
       <${StateChip} state=${state} now=${now} />
       <button class="quiet square" aria-label=${state.paused ? "Resume" : "Pause"} title=${state.paused ? "Resume live updates" : "Pause live updates"} onClick=${actions.togglePause}><${Icon} name=${state.paused ? "play" : "pause"} /></button>
-      <button class="quiet theme" aria-label=${`Theme: ${theme}`} title="Theme: system, light, dark" onClick=${actions.nextTheme}>${{ system: "Auto", light: "Light", dark: "Dark" }[theme]}</button>
+      <button class="quiet theme" aria-label=${`Theme: ${THEMES[theme]}`} title="Theme: system, light, dark" onClick=${actions.nextTheme}>${THEMES[theme]}</button>
     </div>
   </div></header>`;
 }
 
-export const nextTheme = (theme) => THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+export const nextTheme = (theme) => ({ system: "light", light: "dark" })[theme] ?? "system";
 
 const knownIds = (state) => [...new Set(Object.entries(state.answers).flatMap(([path, entry]) => (path.startsWith("/v1/customers?") && entry.value ? entry.value.data.map((row) => row.customer) : [])))];
 
@@ -52,8 +52,8 @@ class Find extends Component {
     addEventListener("keydown", this.key);
     this.input.current.value = this.props.text;
   }
-  componentDidUpdate(before) {
-    if (before.text !== this.props.text) this.input.current.value = this.props.text;
+  componentDidUpdate({ text }) {
+    if (text !== this.props.text) this.input.current.value = this.props.text;
   }
   componentWillUnmount() {
     removeEventListener("keydown", this.key);
@@ -90,5 +90,5 @@ export function Strips({ state, now, actions }) {
   const ready = state.answers[READY]?.value;
   for (const text of ready?.waiting_for ?? []) strips.push(html`<div key=${text} class="strip warning"><${Icon} name="wait" /><span>Not ready: ${text}</span></div>`);
   for (const text of ready?.warnings ?? []) strips.push(html`<div key=${text} class="strip plain"><${Icon} name="info" /><span>${text.replace(/^the /, "The ")}</span></div>`);
-  return strips.length ? html`<div class="strips wide">${strips}</div>` : null;
+  return strips.length ? html`<div class="strips wide" role="region" aria-label="Notices">${strips}</div>` : null;
 }

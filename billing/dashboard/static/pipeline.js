@@ -76,10 +76,13 @@ function stateOf(partition) {
 /** An event that is not done for a second holds its partition back; younger ones are the ordinary course. */
 const holds = (held) => held != null && Number(held.age_s) >= 1;
 
+/** Less than a second behind is the ordinary course: such partitions keep their places. */
+const behind = (p) => (p.lag_s != null && p.lag_s < 1 ? 0 : (p.lag ?? 0));
+
 /** Worst first: unknown and unassigned, then held back, then by lag. */
 function worstFirst(a, b) {
   const weight = (p) => (p.lag == null || !p.worker ? 2 : holds(p.held_back_by) ? 1 : 0);
-  return weight(b) - weight(a) || (b.lag ?? 0) - (a.lag ?? 0) || a.partition - b.partition;
+  return weight(b) - weight(a) || behind(b) - behind(a) || a.partition - b.partition;
 }
 
 class Partitions extends Ordered {

@@ -1,6 +1,6 @@
 // Spend: who spends, who is near a limit, what fired, is it right?
 
-import { UNKNOWN, age, ago, count, money, rate } from "./format.js";
+import { UNKNOWN, age, ago, count, money, ownZone, rate } from "./format.js";
 import { arranged, health, matches, merged, newestAlerts, standing } from "./store.js";
 import { AlertList } from "./alerts.js";
 import { Access, Ago, Choice, Command, Empty, GhostValue, Icon, Id, Ordered, Panel, Row, Share, Tile, address, customerHref, html } from "./parts.js";
@@ -26,7 +26,7 @@ export function Spend({ state, query, rows, now, actions }) {
   const overview = state.answers[OVERVIEW];
   const list = state.answers[spendPath(query, rows)];
   const nothing = nothingYet(overview, list, query, state);
-  return html`<h1>Spend</h1>
+  return html`<h1>Spend</h1><p class="sub">Times are in your zone, ${ownZone()}.</p>
     ${nothing ?? html`<${SpendTiles} state=${state} overview=${overview} now=${now} />
     <div class="beside">
       <${Customers} state=${state} list=${list} query=${query} now=${now} actions=${actions} path=${spendPath(query, rows)} />
@@ -85,12 +85,13 @@ class Customers extends Ordered {
   render({ state, list, query, now, actions, path }, { inside }) {
     const filter = query.get("state") ?? "all";
     const order = query.get("order") ?? "-limit_share";
-    const shown = list?.value ? merged(list, state.rows).filter((row) => matches(row, filter)) : [];
+    const entry = (this.listed = list ?? this.listed); // until another list is there, the one at hand stands in its place
+    const shown = entry?.value ? merged(entry, state.rows).filter((row) => matches(row, filter)) : [];
     const known = new Map(shown.map((row) => [row.customer, row]));
     const rows = this.ordered(known, () => arranged(shown, order), order).map((id) => known.get(id));
     const several = new Set(rows.map((row) => row.currency)).size > 1;
     const filters = html`<${Choice} label="Show" options=${FILTERS} value=${filter} href=${(name) => withQuery(query, "state", name === "all" ? null : name)} />`;
-    return html`<${Panel} id="customers" title="Customers" entry=${list} rows=${12} retry=${() => actions.load(path)} side=${filters}>
+    return html`<${Panel} id="customers" title="Customers" entry=${list ?? (rows.length ? entry : undefined)} rows=${12} retry=${() => actions.load(path)} side=${filters}>
       ${query.get("q") && html`<p class="applied">Names with "${query.get("q")}" <a href=${withQuery(query, "q", null)}>Clear</a></p>`}
       ${rows.length === 0 ? html`<${NoMatch} query=${query} />` : html`
       <table class="cards customers" ...${this.hold}>
@@ -104,8 +105,8 @@ class Customers extends Ordered {
         </tr></thead>
         <tbody>${rows.map((row) => html`<${CustomerRow} key=${row.customer} row=${row} code=${several} now=${now} />`)}</tbody>
       </table>
-      <div class="foot"><span class="muted">${inside ? html`<${Icon} name="pause" />Order paused while you are in the table` : `${count(rows.length)} shown${list.value.next ? "" : ", all of them"}`}</span>
-        ${list.value.next && html`<button class="quiet" onClick=${actions.more}>Show more</button>`}</div>`}
+      <div class="foot"><span class="muted">${inside ? html`<${Icon} name="pause" />Order paused while you are in the table` : `${count(rows.length)} shown${entry.value.next ? "" : ", all of them"}`}</span>
+        ${entry.value.next && html`<button class="quiet" onClick=${actions.more}>Show more</button>`}</div>`}
     <//>`;
   }
 }

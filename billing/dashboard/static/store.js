@@ -73,7 +73,12 @@ function foldTotals(state, data, now) {
   const asOf = Date.parse(data.as_of);
   if (asOf < state.asOf.totals) return state;
   const rows = { ...state.rows };
-  for (const row of data.rows) rows[row.customer] = { ...row, at: now, asOf };
+  for (const row of data.rows) {
+    const before = state.rows[row.customer];
+    const same = before && ["spend", "allowed", "limit"].every((name) => before[name] === row[name]);
+    // `at`: since when it says so; `movedAt`: the moment of the data in which it was seen to move
+    rows[row.customer] = { ...row, at: same ? before.at : now, asOf, movedAt: same ? before.movedAt : before && asOf };
+  }
   return { ...state, rows, currencies: data.currencies, lag_s: data.lag_s ?? null, asOf: { ...state.asOf, totals: asOf } };
 }
 
@@ -122,12 +127,13 @@ export function health(state, now) {
 
 // ── Customers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The rows of a list answer with what the stream said since. */
+/** The rows of a list answer with what the stream said since; one that moved had an event, by then at the latest. */
 export function merged(entry, live) {
   const listed = Date.parse(entry.value.as_of);
   return entry.value.data.map((row) => {
     const newer = live[row.customer];
-    return newer?.asOf >= listed ? { ...row, ...newer } : row;
+    if (!(newer?.asOf >= listed)) return row;
+    return { ...row, ...newer, ...(newer.movedAt > listed ? { last_event: new Date(newer.movedAt).toISOString() } : {}) };
   });
 }
 
@@ -152,7 +158,7 @@ export function matches(row, filter) {
   return !filter || filter === "all" || found === filter || (filter === "near" && found === "at");
 }
 
-/** Ids in order: the nearest to its limit first, customers without a limit after them by currency and spend. */
+/** Ids in order, as the server has it: the nearest to its limit first, then by currency and spend, then without prices. */
 export function arranged(rows, order) {
   const byShare = (a, b) => {
     if (a.limit == null || b.limit == null) return (a.limit == null) - (b.limit == null) || byAmount(a, b);
@@ -166,6 +172,7 @@ export function arranged(rows, order) {
 }
 
 function byAmount(a, b) {
+  if (isPriced(a) !== isPriced(b)) return isPriced(a) ? -1 : 1;
   if ((a.currency ?? "") !== (b.currency ?? "")) return (a.currency ?? "") < (b.currency ?? "") ? -1 : 1;
   return compare(b.spend ?? "0", a.spend ?? "0");
 }

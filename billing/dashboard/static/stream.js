@@ -1,7 +1,8 @@
 // GET for answers and the server-sent stream, both through fetch, so that a key can travel in a header.
 //
 // A cut is told at once; the next try comes after 1, 2, 4, then every 8 seconds, each stretched by up to a quarter so
-// that viewers do not come back in step. An open stream that stays silent for 10 s counts as cut.
+// that viewers do not come back in step. A stream is there from its first word on, and one that stays silent for 10 s
+// counts as cut: what stands between may hold a connection open and let nothing through.
 
 import { SILENT_S } from "./store.js";
 
@@ -117,8 +118,10 @@ export class Stream {
     if (!response.ok) throw Object.assign(new Error(`the stream answered ${response.status}`), { refused: true });
     let heardAt = performance.now();
     this.watch = setInterval(() => performance.now() - heardAt > SILENT_S * 1000 && controller.abort(), 1000);
-    this.onOpen();
+    let heard = false;
     const feed = eventParser((name, data, id) => {
+      if (!heard) this.onOpen();
+      heard = true;
       this.attempt = 0;
       this.lastId = id ?? this.lastId;
       this.onEvent(name, JSON.parse(data));

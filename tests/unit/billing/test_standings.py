@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -9,9 +9,9 @@ from billing.api.services import Waiting
 from billing.domain.periods import Window
 from billing.facts import Facts, encode_catalog
 from billing.rows import Row, by_share, by_spend, matches
-from billing.standings import Standings, _place_of
+from billing.standings import PAUSE_LEAST_S, Standings, _place_of
 from billing.store import Store
-from engine import Reading
+from engine import Reading, Unanswered
 from tests.unit.billing.fakes import (
     CATALOG,
     HOUR_S,
@@ -106,6 +106,17 @@ async def test_a_total_that_moved_is_seen(standings: Standings, state: FakeState
     assert (row.as_json()["spend"], row.allowed, row.state) == ("100.00", False, "at")
 
 
+async def test_somebody_new_is_seen_at_once(standings: Standings, state: FakeState) -> None:
+    """The first event of a customer is no later than any other, as long as asking for all names is cheap."""
+    standings.watch(True)
+    await standings.fresh()
+    state.add(history(), "newcomer", "tokens", ("m-large", "eu"), NOON, of(100))
+    before_s = asyncio.get_running_loop().time()
+    while "newcomer" not in {row.customer.id for row in standings.snapshot.rows}:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 1.5
+
+
 async def test_a_price_that_changed_is_seen(standings: Standings, facts: Facts) -> None:
     before = await standings.fresh()
     cheaper = catalog(CATALOG.replace(b'unit = "0.01"', b'unit = "0.001"'))
@@ -128,6 +139,57 @@ async def test_redis_is_tried_again_until_it_answers_though_nobody_looks(state: 
         state.away = False
         while waiting.reasons():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class HangingState(FakeState):
+    """Answers nothing for a while, and then, or that it cannot."""
+
+    hangs_s = 0.0
+    fails = True
+
+    async def keys(self, bucket: int) -> Mapping[bytes, tuple[int, ...]]:
+        if self.hangs_s:
+            await asyncio.sleep(self.hangs_s)
+            if self.fails:
+                raise Unanswered("hangs")
+        return await super().keys(bucket)
+
+
+async def test_a_redis_that_hung_is_asked_again_at_once(facts: Facts) -> None:
+    """A failure says nothing of how long a refresh takes: a pause of several times as long would leave old figures."""
+    state, waiting = HangingState(), Waiting()
+    state.hangs_s = hangs_s = 0.6
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    found.watch(True)
+    task = asyncio.ensure_future(found.run(waiting.patience("redis")))
+    async with asyncio.timeout(10):
+        while not waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        state.hangs_s = 0.0
+        before_s = asyncio.get_running_loop().time()
+        while waiting.reasons():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 2 * hangs_s
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_refresh_that_waited_long_is_not_followed_by_a_pause_of_many_times_that(facts: Facts) -> None:
+    state = HangingState()
+    state.hangs_s, state.fails = 0.6, False
+    found = Standings(Store(state, facts), state, facts, buckets=2, clock=FakeClock())
+    found.watch(True)
+    task = asyncio.ensure_future(found.run(Waiting().patience("redis")))
+    async with asyncio.timeout(10):
+        while not found.snapshot.as_of_ms:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        first, state.hangs_s = found.snapshot, 0.0
+        before_s = asyncio.get_running_loop().time()
+        while found.snapshot is first:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert asyncio.get_running_loop().time() - before_s < 1.5
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -173,6 +235,8 @@ async def test_nobody_waits_for_a_refresh_in_the_pause_after_one(
     monkeypatch.setattr(standings._clock, "now_ms", lambda: before.as_of_ms + 5_000)
     async with asyncio.timeout(0.1):
         assert await standings.fresh(timeout_s=5) is before
+    await asyncio.sleep(PAUSE_LEAST_S * 2)
+    assert await standings.fresh(timeout_s=5) is not before, "nobody looked any more"
 
 
 def test_places_in_whole_numbers_are_those_by_share() -> None:

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from billing.domain.json_text import DEPTH_MAX, JsonProblem, check_depth
+from billing.domain.json_text import DEPTH_MAX, JsonProblem, check_depth, parse
 
 
 def depth_of(text: bytes) -> int:
@@ -51,3 +51,16 @@ def test_brackets_in_texts_do_not_count() -> None:
     assert not refused(b'["\\"' + b"[" * 1_000 + b'"]')
     assert refused(b'["\\\\"' + b"[" * DEPTH_MAX + b'"]')
     assert refused(b'["",""' + b"[" * DEPTH_MAX)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"a": "b', "must be JSON: Unterminated string starting at line 1, column 7"),
+        (b"{", "must be JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
+    ],
+)
+def test_what_is_no_json_is_said_with_its_place(text: bytes, said: str) -> None:
+    with pytest.raises(JsonProblem) as refusal:
+        parse(text)
+    assert str(refusal.value) == said
