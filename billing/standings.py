@@ -63,14 +63,14 @@ class Standings:
         self.snapshot = Snapshot(0)
         self._newest = Snapshot(0)
         self._watched = False
-        self._resting = False
+        self._follows = False
 
     async def run(self, patiently: "Patience") -> None:
         """Refreshes for ever, while somebody looks or Redis does not answer, of which `patiently` tells."""
         await self._facts.wait_for_catalog()
         while True:
             self._wanted.clear()
-            begun_s = time.thread_time()
+            began_s = time.thread_time()
             self._begun += 1
             begun = self._begun
             came_through = await patiently(self._refresh)
@@ -78,11 +78,11 @@ class Standings:
                 async with self._refreshed:
                     self._finished = begun
                     self._refreshed.notify_all()
-            self._resting = True
-            used_s = time.thread_time() - begun_s if came_through else 0.0  # a failure tells nothing of the work
+            self._follows = self._follows or came_through
+            used_s = time.thread_time() - began_s if came_through else 0.0  # a failure tells nothing of the work
             await asyncio.sleep(min(PAUSE_MOST_S, max(PAUSE_LEAST_S, PAUSE_FACTOR * used_s)))
-            self._resting = False
             if came_through and not self._watched:
+                self._follows = False
                 await self._wanted.wait()
 
     def watch(self, watched: bool) -> None:
@@ -96,8 +96,7 @@ class Standings:
 
         While refreshes follow one another, and in the pause after one, the newest is as new as it gets: nobody waits.
         """
-        newest_there_is = self.snapshot.as_of_ms and (self._watched or self._resting)
-        if not newest_there_is and self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
+        if not self._follows and self._clock.now_ms() - self.snapshot.as_of_ms > FRESH_MS:
             wanted = self._begun + 1 if self._begun == self._finished else self._begun
             self._wanted.set()
             try:
