@@ -7,6 +7,7 @@ import pytest
 from selenium import webdriver
 
 from tests.browser.chromium import browsing, missing
+from tests.browser.fake_api import FakeApi, serving
 from tests.browser.running import Running, running
 
 
@@ -40,3 +41,10 @@ def system(stage: Running) -> Iterator[Running]:
     stage.go_on()
     yield stage
     stage.rest()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[FakeApi, str]]:
+    """A stand-in for the API, which can be put into any state, and its address."""
+    with serving() as one:
+        yield one

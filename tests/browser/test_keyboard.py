@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import resize
-from tests.browser.fake_api import FakeApi, serving
+from tests.browser.fake_api import FakeApi
 from tests.browser.fake_data import Customer
 from tests.browser.keyboard import focused, press, press_with, reachable, tab_to, walk
 from tests.browser.reading import VIEWS, open_view, text, texts, wait
@@ -18,12 +18,6 @@ RING = "solid 2px accent"
 """Style, width and colour of the outline."""
 WINDOW = (1280, 600)
 PATHS = (*VIEWS, "/customers/acme")
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[FakeApi, str]]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture

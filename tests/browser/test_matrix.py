@@ -15,7 +15,7 @@ from selenium import webdriver
 
 from tests.browser.axe import COLOURS, findings
 from tests.browser.chromium import emulate, resize, touch
-from tests.browser.fake_api import FakeApi, serving
+from tests.browser.fake_api import FakeApi
 from tests.browser.fake_data import LONG_ID, LONGEST_ID, UNTOUCHED
 from tests.browser.layout import defects
 from tests.browser.reading import UNREAD, complaints, open_view, requested_hosts, text, texts, wait
@@ -95,12 +95,6 @@ CASES = (
     Case("load", "/alerts?customer=nobody", ("No alert matches", "Clear")),
     Case("load", "/nowhere", ("Not found", "To the start")),
 )
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[FakeApi, str]]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

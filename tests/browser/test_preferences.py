@@ -48,12 +48,6 @@ return {
 """
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[FakeApi, str]]:
-    with serving() as running:
-        yield running
-
-
 @pytest.fixture
 def reader(browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     yield browser

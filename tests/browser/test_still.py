@@ -7,7 +7,7 @@ import pytest
 from selenium import webdriver
 
 from tests.browser.chromium import resize
-from tests.browser.fake_api import FakeApi, serving
+from tests.browser.fake_api import FakeApi
 from tests.browser.reading import VIEWS, text, texts, wait
 
 PATHS = (*VIEWS, "/customers/acme")
@@ -34,12 +34,6 @@ class Shifts(NamedTuple):
 
     score: float
     moved: list[str]
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[FakeApi, str]]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
