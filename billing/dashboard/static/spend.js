@@ -1,5 +1,6 @@
 // Spend: who spends, who is near a limit, what fired, is it right?
 
+import { Component } from "./vendor/preact.mjs";
 import { UNKNOWN, age, ago, count, money, ownZone, rate } from "./format.js";
 import { arranged, health, matches, merged, newestAlerts, standing } from "./store.js";
 import { AlertList } from "./alerts.js";
@@ -117,18 +118,27 @@ function Sort({ by, order, query, actions, number, children }) {
   return html`<th class=${number ? "number" : ""} aria-sort=${on ? "descending" : "none"}><button class="sort" onClick=${sort}>${children}${on && html`<${Icon} name="sort" />`}</button></th>`;
 }
 
-function CustomerRow({ row, code, now }) {
-  const unpriced = standing(row) === "unpriced";
-  const mark = `${row.spend} ${row.allowed}`;
-  return html`<${Row} mark=${mark}>
-    <td class="name"><${Id} id=${row.customer} href=${customerHref(row.customer)} /></td>
-    <td class="plan">${row.plan ?? html`<span class="muted">${UNKNOWN} not priced</span>`}</td>
-    <td class="number spend">${unpriced ? html`<span class="muted">${UNKNOWN}</span>` : money(row.spend, row.currency, { code })}</td>
-    <td class="number limit">${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
-    <td class="of-limit">${unpriced ? html`<span class="muted">${UNKNOWN} not priced</span>` : html`<${Share} row=${row} />`}</td>
-    <td class="access"><${Access} allowed=${row.allowed} until=${row.resets_at} zone=${row.time_zone} /></td>
-    <td class="last number muted"><${Ago} at=${row.last_event} now=${now} /></td>
-  <//>`;
+/** Drawn again only when it says something else: most frames change few rows. */
+class CustomerRow extends Component {
+  shouldComponentUpdate({ row, code, now }) {
+    const said = [row.plan, row.spend, row.limit, row.allowed, row.last_event, ago(row.last_event, now), code].join();
+    const same = said === this.said;
+    this.said = said;
+    return !same;
+  }
+  render({ row, code, now }) {
+    const unpriced = standing(row) === "unpriced";
+    const mark = `${row.spend} ${row.allowed}`;
+    return html`<${Row} mark=${mark}>
+      <td class="name"><${Id} id=${row.customer} href=${customerHref(row.customer)} /></td>
+      <td class="plan">${row.plan ?? html`<span class="muted">${UNKNOWN} not priced</span>`}</td>
+      <td class="number spend">${unpriced ? html`<span class="muted">${UNKNOWN}</span>` : money(row.spend, row.currency, { code })}</td>
+      <td class="number limit">${row.limit == null ? html`<span class="muted" aria-label="no limit">${UNKNOWN}</span>` : money(row.limit, row.currency, { code })}</td>
+      <td class="of-limit">${unpriced ? html`<span class="muted">${UNKNOWN} not priced</span>` : html`<${Share} row=${row} />`}</td>
+      <td class="access"><${Access} allowed=${row.allowed} until=${row.resets_at} zone=${row.time_zone} /></td>
+      <td class="last number muted"><${Ago} at=${row.last_event} now=${now} /></td>
+    <//>`;
+  }
 }
 
 function NoMatch({ query }) {
