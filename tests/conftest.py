@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`-n 2 --dist loadgroup`) the tests of a file stay together, and those of some folders."""
+    """Side by side (`-n 3 --dist loadgroup`) the tests of a file stay together, and those of some folders."""
     for item in items:
         folder = item.path.parent.name
         item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))

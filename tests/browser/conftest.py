@@ -27,7 +27,7 @@ def browser(chromium: None) -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(chromium: None) -> Iterator[Running]:
     """A running system that rests."""
     with running() as one:

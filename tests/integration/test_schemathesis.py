@@ -20,7 +20,7 @@ from tests.acceptance.harness import System
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEED = 1
-TIME_MAX_S = 45
+TIME_MAX_S = 30
 """Then no further request is made."""
 EVENTS = 40
 CATALOG = {
