@@ -21,6 +21,7 @@ TOGETHER = frozenset({"browser", "chaos"})
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (`-n 3 --dist loadgroup`) the tests of a file stay together, and those of some folders."""
     for item in items:
