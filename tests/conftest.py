@@ -8,8 +8,11 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from engine.embedded import apache
 from engine.embedded.apache import ApacheKafka
@@ -21,12 +24,21 @@ TOGETHER = frozenset({"browser", "chaos"})
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`-n 3 --dist loadgroup`) the tests of a file stay together, and those of some folders."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # it comes without types
+    """Side by side (`-n 3`) the tests of a file stay together, and those of some folders.
+
+    The marks of `--dist loadgroup` have no effect with pytest 9.2, which keeps the ids of tests in another form.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = PurePosixPath(file).parent.name
+        return folder if folder in TOGETHER else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
