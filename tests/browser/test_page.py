@@ -82,10 +82,11 @@ def test_the_nearest_to_its_limit_comes_first(browser: webdriver.Chrome, base_ur
 def test_the_figures_of_every_customer_are_those_of_the_api(browser: webdriver.Chrome, system: Running) -> None:
     with system.still():
         open_view(browser, system.address, "/")
-        spent = [row["spend"] for row in system.get("/v1/customers", order="-limit_share")["data"]]
-        wait(
-            browser, "spend differs", lambda: list(map(amount, texts(browser, "td.spend"))) == list(map(Decimal, spent))
-        )
+
+        def spent() -> list[Decimal]:
+            return [Decimal(row["spend"]) for row in system.get("/v1/customers", order="-limit_share")["data"]]
+
+        wait(browser, "spend differs", lambda: list(map(amount, texts(browser, "td.spend"))) == spent())
         listed = {row["customer"]: row for row in system.get("/v1/customers")["data"]}
         names = texts(browser, ".customers tbody td.name")
         assert set(names) == set(listed)
