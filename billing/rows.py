@@ -17,6 +17,7 @@ from billing.domain.timestamps import time_text
 from billing.store import Statement, access_of
 
 NEAR = Fraction(8, 10)
+SHARE_UNIT = 10**160
 STATES = frozenset({"near", "at", "none", "unpriced"})
 
 
@@ -147,6 +148,15 @@ def by_spend(row: Row) -> Place:
 def by_share(row: Row) -> Place:
     """Greatest share of the limit first; those without a limit last."""
     return row.share is None, -(row.share or Fraction(0)), *by_spend(row)
+
+
+def quick_by_share(row: Row) -> tuple[Any, ...]:
+    """`by_share` in whole and decimal numbers, which compare many times as fast as fractions. Exact: both parts of a
+    share have 12 decimals and at most 64 digits before them, so no two differ by less than a SHARE_UNITth.
+    """
+    share = None if row.share is None else row.share.numerator * SHARE_UNIT // row.share.denominator
+    spend = Decimal(0) if row.spend is None else row.spend.copy_negate()
+    return row.share is None, -(share or 0), row.spend is None, row.customer.currency or "", spend, row.customer.id
 
 
 def by_name(row: Row) -> Place:

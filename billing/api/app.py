@@ -14,6 +14,7 @@ from billing.api.customer_list import list_route
 from billing.api.customers import customer_routes
 from billing.api.description import describe
 from billing.api.docs import POLICY, problems_route, render_docs
+from billing.api.first_answers import asking
 from billing.api.health import health_routes
 from billing.api.ingest import Door, ingest_route
 from billing.api.page import Page, page_routes
@@ -42,6 +43,11 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
         text = render_docs(describe(request.app))
         return Response(text, media_type="text/html", headers={"content-security-policy": POLICY})
 
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(CUSTOMERS):
+            scope["path"] = scope["raw_path"].decode()  # still encoded, so that a name may hold a slash
+        await routes(scope, receive, send)
+
     routes = Litestar(
         [
             ingest_route(door, bytes_max=services.config.request_bytes_max),
@@ -51,7 +57,7 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
             stream_route(services),
             *pipeline_routes(services),
             *health_routes(services),
-            *page_routes(page),
+            *page_routes(page, asking(app)),
             openapi,
             docs,
             problems_route(),
@@ -71,10 +77,5 @@ def create_app(services: Services, door: Door, page: Page) -> ASGIApp:
         state=State({"clock": services.clock}),
         request_max_body_size=services.config.request_bytes_max,
     )
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(CUSTOMERS):
-            scope["path"] = scope["raw_path"].decode()  # still encoded, so that a name may hold a slash
-        await routes(scope, receive, send)
 
     return app

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from litestar import Request, Response, get
 
 from billing.api.first_answers import find_first_answers, first_paths
@@ -41,10 +42,10 @@ class Page:
         self._assets = assets
         self._files = {path: _pack(asset) for path, asset in assets.files.items()}
 
-    async def answer_document(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The document with what its view asks first."""
+    async def answer_document(self, request: Request[Any, Any, Any], client: httpx.AsyncClient) -> Response[bytes]:
+        """The document with what its view asks first, of `client`."""
         paths = first_paths(request.scope["raw_path"].decode(), dict(request.query_params))
-        content = self._assets.html_with(await find_first_answers(request.app, paths))
+        content = self._assets.html_with(await find_first_answers(client, paths))
         headers = GUARDS | {"cache-control": "no-cache"}
         if _takes_gzip(request):
             content, headers = gzip.compress(content, 6, mtime=0), headers | {"content-encoding": "gzip"}
@@ -81,16 +82,16 @@ def _takes_gzip(request: Request[Any, Any, Any]) -> bool:
     return "gzip" in request.headers.get("accept-encoding", "")
 
 
-def page_routes(page: Page) -> list[Any]:
-    """The route handlers of the page."""
+def page_routes(page: Page, client: httpx.AsyncClient) -> list[Any]:
+    """The route handlers of the page; `client` asks the API for the first answers of a document."""
 
     @get(["/", "/alerts", "/pipeline"], include_in_schema=False)
     async def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await page.answer_document(request)
+        return await page.answer_document(request, client)
 
     @get("/customers/{customer_id:path}", include_in_schema=False)
     async def of_customer(request: Request[Any, Any, Any], customer_id: RestOfPath) -> Response[bytes]:
-        return await page.answer_document(request)
+        return await page.answer_document(request, client)
 
     @get(PREFIX + "{name:path}", include_in_schema=False, sync_to_thread=False)
     def asset(request: Request[Any, Any, Any], name: RestOfPath) -> Response[bytes]:

@@ -85,9 +85,7 @@ class Publisher:
             self._hub.show_pipeline(encode_frame("pipeline", describe_pipeline(self._services)))
 
     def _show_totals(self, window: Window, *, again: bool) -> None:
-        """Where values changed; where none did, only `again` (one customer's data has an age of its own) or to whom has
-        nothing yet.
-        """
+        """Where values changed; else only `again` (one customer's data has an age of its own), or if nobody got any."""
         standings, status = self._services.standings, self._services.status
         if not standings.snapshot.as_of_ms:
             return

@@ -159,3 +159,4 @@ async def ended_by(work: Coroutine[Any, Any, Answer], viewers: Sequence[StreamVi
         return working.result()
     finally:
         working.cancel()
+        await asyncio.wait([working])

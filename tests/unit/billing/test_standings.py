@@ -8,8 +8,8 @@ import pytest
 from billing.api.services import Waiting
 from billing.domain.periods import Window
 from billing.facts import Facts, encode_catalog
-from billing.rows import Row, by_share, by_spend, matches
-from billing.standings import PAUSE_LEAST_S, Standings, _place_of
+from billing.rows import Row, by_share, by_spend, matches, quick_by_share
+from billing.standings import PAUSE_LEAST_S, Standings
 from billing.store import Store
 from engine import Reading, Unanswered
 from tests.unit.billing.fakes import (
@@ -252,4 +252,4 @@ def test_places_in_whole_numbers_are_those_by_share() -> None:
     rows += [
         Row(catalog().customer("acme"), Window(0, 1), spend, None, True) for spend in (None, Decimal(2), Decimal(5))
     ]
-    assert sorted(rows, key=_place_of) == sorted(rows, key=by_share)
+    assert sorted(rows, key=quick_by_share) == sorted(rows, key=by_share)
