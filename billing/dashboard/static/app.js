@@ -100,10 +100,16 @@ function refresh_s(path, entry) {
   if (path === PIPELINE) return state.pipeline ? 30 : 3;
   if (path.startsWith("/v1/customers?")) return entry.value.data.length === 0 || unlisted(entry, state.rows) ? 2 : 10;
   if (path.includes("/events?")) return entry.value.data.some((event) => event.outcome === "pending") ? 3 : 10;
-  const moved = route.view === "customer" && state.rows[route.id]?.at > entry.at;
+  const moved = route.view === "customer" && hasMoved(state.rows[route.id], entry);
   if (route.view === "customer" && [paths(route.id).spend, paths(route.id).access].includes(path)) return moved ? 0.3 : 15;
   if (path.includes("window=")) return moved ? 3 : 15;
   return path.startsWith("/v1/alerts") ? 30 : 10;
+}
+
+/** Whether the stream has said something else of the customer since this answer was asked for. */
+function hasMoved(row, { at, value }) {
+  const told = value.total === undefined ? value.spend : value.total;
+  return row?.at > at && (row.spend !== told || (value.limit !== undefined && row.limit !== value.limit));
 }
 
 /** Something is not as it should be, so what is waited for is asked for more often. */

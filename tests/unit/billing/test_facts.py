@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import orjson
@@ -43,13 +44,14 @@ async def test_the_first_catalog_is_version_1(topic: FakeTopic) -> None:
 
 
 async def test_of_two_starters_the_first_in_the_topic_counts(topic: FakeTopic) -> None:
-    async with following(topic) as facts, following(topic):
+    """Each reads the topic for itself."""
+    async with following(topic) as one, following(replace(topic)) as other:
         await asyncio.gather(
-            register_first(facts, topic, "billing-facts", catalog(CHEAPER)),
-            register_first(facts, topic, "billing-facts", catalog()),
+            register_first(one, topic, "billing-facts", catalog(CHEAPER)),
+            register_first(other, topic, "billing-facts", catalog()),
         )
-    async with following(topic) as facts:
-        assert (facts.version, facts.catalog) == (1, catalog(CHEAPER))
+        for facts in (one, other):
+            assert (facts.version, facts.catalog) == (1, catalog(CHEAPER))
 
 
 async def test_what_is_registered_rules(topic: FakeTopic) -> None:
