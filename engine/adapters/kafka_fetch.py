@@ -12,6 +12,7 @@ import asyncio
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -44,6 +45,16 @@ END_WAIT_MS = 10
 """A fetch that may not wait at all is answered with nothing by some brokers."""
 
 
+@dataclass(slots=True)
+class BeyondEnd:
+    """From when until when answers said that a position is past the end; none comes while a broker is away."""
+
+    since_s: float
+    until_s: float
+    answered_ms: int
+    """When the newest of them came, by the client's clock: another value is another answer."""
+
+
 class RecordFetcher:
     """Fetches from one started consumer, of partitions of one topic."""
 
@@ -51,7 +62,7 @@ class RecordFetcher:
         self._consumer = consumer
         self._topic = topic
         self._turn = 0
-        self._beyond_end_since: dict[int, float] = {}
+        self._beyond_end: dict[int, BeyondEnd] = {}
         self._unreadable_until_s: dict[int, float] = {}
 
     async def fetch(
@@ -97,7 +108,7 @@ class RecordFetcher:
             self._consumer.resume(topic_partition)
         except IllegalStateError as error:
             raise Unanswered(f"partition {partition} is not assigned") from error
-        self._beyond_end_since.pop(partition, None)
+        self._beyond_end.pop(partition, None)
         self._unreadable_until_s.pop(partition, None)
         self._state(partition).highwater = None  # what it says belongs to the position of before
 
@@ -195,10 +206,13 @@ class RecordFetcher:
         if state is None or not state.has_valid_position or state.highwater is None:
             return
         if state.position <= state.highwater:
-            self._beyond_end_since.pop(partition, None)
+            self._beyond_end.pop(partition, None)
             return
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._beyond_end_since.setdefault(partition, now_s) > BEYOND_END_S:
+        told = self._beyond_end.setdefault(partition, BeyondEnd(now_s, now_s, state.timestamp))
+        if state.timestamp != told.answered_ms:
+            told.until_s, told.answered_ms = now_s, state.timestamp
+        if told.until_s - told.since_s > BEYOND_END_S:
             raise OffsetOutOfRange(partition, state.position)
 
     def _refetch(self, topic_partition: TopicPartition) -> None:
