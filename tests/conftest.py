@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]  # it comes without types
-    """Side by side (`-n 3`) the tests of a file stay together, and those of some folders.
+    """Side by side (`-n 2`) the tests of a file stay together, and those of some folders.
 
     The marks of `--dist loadgroup` have no effect with pytest 9.2, which keeps the ids of tests in another form.
     """
