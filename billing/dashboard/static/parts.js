@@ -173,7 +173,7 @@ const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 /** A table row that may tint for 600 ms when its `mark` changes, at most once a second; nothing moves. */
 export class Row extends Component {
   base = createRef();
-  tintedAt = 0;
+  tintedAt = -Infinity;
   componentDidUpdate(before) {
     const now = performance.now();
     if (before.mark === this.props.mark || now - this.tintedAt < 1000 || still()) return;
