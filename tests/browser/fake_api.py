@@ -52,6 +52,9 @@ class FakeApi:
         """How many are open, as far as writing to them has shown."""
         self.answering = threading.Event()
         """Set, except while answers do not come."""
+        self.drawing = threading.Event()
+        """Set, except while the library of charts does not come."""
+        self.drawing.set()
         self.put(state)
 
     def put(self, state: str) -> None:
@@ -92,7 +95,8 @@ class FakeApi:
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         """Raises Missing, Failing."""
         self.requests[path] += 1
-        self.answering.wait()
+        if path != "/readyz":  # in the product, that comes with the document
+            self.answering.wait()
         if self.state == "unconfigured" and path not in ("/v1/pipeline", "/readyz"):
             raise Failing("not ready: no catalog is registered yet")
         if self.state == "part_failed" and path == "/v1/alerts":
@@ -131,6 +135,8 @@ class Handler(BaseHTTPRequestHandler):
         elif parts.path.startswith(("/v1/", "/readyz")):
             self.json(parts.path, query)
         elif asset := self.api.assets.get(parts.path):
+            if "uplot" in parts.path.lower():
+                self.api.drawing.wait()
             self.send(200, asset.content, asset.content_type)
         elif parts.path.startswith("/assets/") or parts.path == "/favicon.ico":
             self.send(404, b"", "text/plain")
@@ -206,6 +212,7 @@ def serving(state: str = "load", *, port: int = 0, seed: int = 7) -> Iterator[tu
     finally:
         api.closed.set()
         api.answering.set()
+        api.drawing.set()
         server.shutdown()
         server.server_close()
         for thread in threads:

@@ -172,6 +172,17 @@ class Fleet:
                     return view
                 await anyio.sleep(LOOK_S)
 
+    async def until_told(self, shared: Mapping[str, frozenset[int]]) -> None:
+        """Waits until each running worker has heard what the group says it has: a group knows it first."""
+        with anyio.fail_after(READY_S):
+            while {name: self._held(life) for name, life in self.running.items()} != shared:  # noqa: ASYNC110
+                await anyio.sleep(LOOK_S)
+
+    def _held(self, life: Life) -> frozenset[int]:
+        """All partitions of a worker, by its own journal."""
+        told = [each.partitions for each in read_journals({life.name: life.journal}) if each.what == "assigned"]
+        return told[-1] if told else frozenset()
+
     async def until_more_effects(self, count: int) -> None:
         """Waits until that many more events took effect than have by now."""
         wanted = self.effects() + count

@@ -38,6 +38,7 @@ async def test_a_rolling_restart_of_static_members_moves_nothing(static_fleet: F
     async with asyncio.TaskGroup() as tasks:
         load = tasks.create_task(fleet.topic.produce_forever(PER_S))
         shared = await fleet.until_shared(PARTITIONS)
+        await fleet.until_told(shared)
         told = _assignments(fleet)
         for name in WORKERS:
             await fleet.until_more_effects(100)

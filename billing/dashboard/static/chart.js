@@ -132,11 +132,11 @@ export class Chart extends Component {
     const axis = { stroke: colours.text, font, ticks: { show: false } };
     const order = series.map((_, i) => i);
     if (kind === "bars") order.reverse();
-    const width = this.box.current.clientWidth;
+    const { clientWidth: width, clientHeight: height } = this.box.current;
     const bars = UPlot.paths.bars({ size: [BAR, Math.min(40, Math.max(1, BAR * this.slot(width - 64)))], align: 0 });
     return {
       width,
-      height: this.props.height ?? 240,
+      height,
       padding: [12, 20, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => (zone ? UPlot.tzDate(new Date(seconds * 1000), zone) : new Date(seconds * 1000)),

@@ -87,7 +87,7 @@ function Head({ spend, access, zone, latency_s, retry }) {
       ${value.projected != null && html`<div><dt>At this pace</dt><dd>${money(value.projected, currency)} by ${day(Date.parse(value.period.end) - 1, zone)} <span class="muted">(estimate)</span></dd></div>`}
       ${value.plan && html`<div><dt>Plan</dt><dd>${value.plan}</dd></div>`}
     </dl>
-    ${limit != null && html`<p class="muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${age(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
+    ${limit != null && html`<p class="within muted">The limit closes access as soon as it is reached${latency_s == null ? "" : `: now within ${age(Math.ceil(latency_s * 10) / 10)} of the event`}.</p>`}
   </section>`;
 }
 
@@ -161,7 +161,7 @@ class SpendChart extends Component {
         <option value="">Spend</option>${meters.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select>
       <${Choice} label="Window" value=${show} options=${[["day", "Day"], ["hour", "Hour"], ...(usage ? [] : [["total", "Cumulative"]])]} onChange=${(name) => go({ show: name === "day" ? null : name })} /></span>`;
     const drawn = entry?.value ? shape(entry.value, { usage, show, zone, spend, meter, currency: spend?.currency }) : null;
-    return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${5} retry=${() => actions.load(path)} side=${side}>
+    return html`<${Panel} id="over-time" title="Over time" entry=${entry} rows=${7} retry=${() => actions.load(path)} side=${side}>
       ${drawn && html`<${Chart} ...${drawn} zone=${zone} />`}
     <//>`;
   }
