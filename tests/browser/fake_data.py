@@ -145,6 +145,8 @@ class World:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.counters = Counter(counted=48_201_331, unmetered=1_204, duplicates_dropped=486_930, dead_lettered=412)
         self.partitions = [{"end": 4_000_000 + 7 * n, "lag": self.chance.randint(0, 9)} for n in range(12)]
+        self.backlog = 0
+        """Events that every partition stays behind by."""
         self.rate = 487.0
         self.history: list[dict[str, Any]] = []
         self.remembered = datetime.now(UTC)
@@ -168,7 +170,8 @@ class World:
             customer.quantities = [200_000 * quantity for quantity in customer.quantities]
             customer.limit = customer.limit and f"{int(Decimal(customer.limit)) * 200_000}.00"
         self.counters.update(dict.fromkeys(self.counters, 10**12))
-        self.partitions = [{"end": 9_223_372_036_854, "lag": 2_500_000_123} for _ in self.partitions]
+        self.backlog = 2_500_000_123
+        self.partitions = [{"end": 9_223_372_036_854, "lag": self.backlog} for _ in self.partitions]
         self.rate = 1_234_567.8
         self.alerts.clear()
         self._past()
@@ -211,9 +214,10 @@ class World:
         self.counters["duplicates_dropped"] += count // 100
         for number, partition in enumerate(self.partitions):
             partition["end"] += count // 12
-            partition["lag"] = partition["lag"] + count // 12 if number == 7 else self.chance.randint(0, 9)
-        if self.partitions[7]["lag"] > HELD_MAX:
-            self.partitions[7]["lag"] = 0
+            left = self.backlog + self.chance.randint(0, 9)
+            partition["lag"] = partition["lag"] + count // 12 if number == 7 else left
+        if self.partitions[7]["lag"] > self.backlog + HELD_MAX:
+            self.partitions[7]["lag"] = self.backlog
         now = datetime.now(UTC)
         if now - self.remembered >= timedelta(seconds=1):
             self._remember(now)

@@ -35,13 +35,14 @@ export const nextTheme = (theme) => ({ system: "light", light: "dark" })[theme] 
 
 const knownIds = (state) => [...new Set(Object.entries(state.answers).flatMap(([path, entry]) => (path.startsWith("/v1/customers?") && entry.value ? entry.value.data.map((row) => row.customer) : [])))];
 
+/** How old the data is: Pipeline says it in full, here the larger unit is enough. */
 function StateChip({ state, now }) {
   const { kind, age_s } = health(state, now);
   const seconds = age_s === null ? "" : age(age_s);
   if (kind === "paused") return html`<span class="chip state warning"><${Icon} name="pause" />Paused${state.paused.waiting ? ` · ${state.paused.waiting > 999 ? "999+" : state.paused.waiting} waiting` : ""}</span>`;
   if (kind === "cut") return html`<span class="chip state bad"><${Icon} name="wait" />Reconnecting…</span>`;
   if (kind === "connecting") return html`<span class="chip state plain"><${Icon} name="wait" />Connecting…</span>`;
-  if (kind === "delayed") return html`<a class="chip state warning" href="/pipeline"><${Icon} name="warning" />Delayed ${age_s < 60 ? `${Math.floor(age_s)} s` : seconds}</a>`;
+  if (kind === "delayed") return html`<a class="chip state warning" href="/pipeline"><${Icon} name="warning" />Delayed ${age_s < 60 ? `${Math.floor(age_s)} s` : seconds.split(" ", 2).join(" ")}</a>`;
   return html`<span class="chip state good"><span class="dot"></span>Live${seconds && ` · ${seconds}`}</span>`;
 }
 
