@@ -4,6 +4,7 @@ A `Supervisor` is a small process beside ours that starts the servers, ends them
 removes the folder. A `Daemon` is one server under it, on one port.
 """
 
+import itertools
 import json
 import os
 import random
@@ -28,6 +29,8 @@ PORT_TRIES = 5
 LOG_TAIL_BYTES = 2_000
 PORTS = range(20_000, 32_000)
 """Below what Linux hands to outgoing connections, so that a port is still free when its server comes back."""
+_in_turn = itertools.cycle(random.SystemRandom().sample(PORTS, k=len(PORTS)))
+"""Each once before any comes again: who needs several ports gets different ones."""
 
 
 class ServerFailed(RuntimeError):
@@ -36,7 +39,7 @@ class ServerFailed(RuntimeError):
 
 def free_port() -> int:
     """A port that nobody listens on now. Somebody may take it before it is used: be ready to try another."""
-    for port in random.sample(PORTS, k=100):
+    for port in itertools.islice(_in_turn, 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -103,8 +103,11 @@ def test_the_figures_of_every_customer_are_those_of_the_api(browser: webdriver.C
             assert access.split("\n")[0] == ("Open" if row["allowed"] else "Closed")
             assert ("until" in access) is not row["allowed"]
         assert not listed["himal"]["allowed"]
-        totals = [Decimal(one["spend"]) for one in system.get("/v1/overview")["currencies"]]
-        assert sorted(map(amount, texts(browser, ".tile.lead .amount"))) == sorted(totals)
+
+        def totals() -> list[Decimal]:
+            return sorted(Decimal(one["spend"]) for one in system.get("/v1/overview")["currencies"])
+
+        wait(browser, "totals differ", lambda: sorted(map(amount, texts(browser, ".tile.lead .amount"))) == totals())
 
 
 def test_the_figures_of_one_customer_are_those_of_the_api(browser: webdriver.Chrome, system: Running) -> None:

@@ -176,6 +176,12 @@ def test_a_port_that_somebody_took_is_not_the_end(monkeypatch: pytest.MonkeyPatc
             assert ask(server, "PING") == b"+PONG\r\n"
 
 
+def test_no_port_is_handed_out_twice() -> None:
+    """Somebody who asks for several gets different ones, though nobody listens on them yet."""
+    ports = [process.free_port() for _ in range(1_000)]
+    assert len(set(ports)) == len(ports)
+
+
 def test_a_port_that_was_given_is_used_or_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

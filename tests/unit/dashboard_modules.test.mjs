@@ -127,6 +127,17 @@ test("a pause holds values and counts what waits", () => {
   assert.equal(state.paused.waiting, 1);
 });
 
+test("a pause holds answers too: one under way changes nothing, what is not there yet still comes", () => {
+  const ready = (value) => ({ status: "ready", value });
+  let state = store.answered(store.initial(0), "/a", ready(1), 0);
+  state = store.answered(state, "/b", { status: "failed", error: "no" }, 0);
+  state = store.paused(state, true, 0);
+  for (const path of ["/a", "/b", "/c"]) state = store.answered(state, path, ready(2), 1);
+  const values = (of) => Object.fromEntries(Object.entries(of.answers).map(([path, entry]) => [path, entry.value]));
+  assert.deepEqual(values(state), { "/a": 1, "/b": 2, "/c": 2 });
+  assert.equal(store.answered(store.paused(state, false, 2), "/a", ready(2), 2).answers["/a"].value, 2);
+});
+
 test("a time that comes twice says which it is", () => {
   const berlin = (time) => format.dayTime(time, "Europe/Berlin");
   assert.equal(berlin("2026-10-25T00:00:00Z"), "25 Oct 02:00 GMT+2");

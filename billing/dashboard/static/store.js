@@ -33,8 +33,12 @@ export function initial(now) {
 
 // ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An answer to `path` arrived: {status: "ready", value} | {status: "missing"} | {status: "failed", error}. */
+/**
+ * An answer to `path` arrived: {status: "ready", value} | {status: "missing"} | {status: "failed", error}. While paused
+ * a figure that is shown stays as it is.
+ */
 export function answered(state, path, answer, now) {
+  if (state.paused && state.answers[path]?.status === "ready") return state;
   const kept = answer.status === "failed" ? state.answers[path]?.value : undefined;
   const entry = { ...answer, at: now, value: answer.value ?? kept };
   return { ...state, answers: { ...state.answers, [path]: entry } };
